@@ -1,0 +1,2 @@
+//! pingtest
+pub mod monitor;

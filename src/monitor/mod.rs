@@ -1,0 +1,5 @@
+//! The rules, pure: std and plain data only.
+pub mod record;
+pub mod sample;
+pub mod target;
+pub mod time;
