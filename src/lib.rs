@@ -1,2 +1,5 @@
 //! pingtest
+pub mod clock;
+pub mod icmp;
 pub mod monitor;
+mod watch;

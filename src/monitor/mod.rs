@@ -1,5 +1,615 @@
-//! The rules, pure: std and plain data only.
+//! The rules, pure: which probe is due, whose reply came in, what became of each probe, what is to be written down.
+//!
+//! [`Monitor`] routes and owns no rule; the rules stand one to a file: [`schedule`] (when), [`identity`] (whose), [`inflight`]
+//! (what became of it), [`lookup`] (where a name leads), [`window`] (what it adds up to). Nothing here knows a socket, a
+//! file, a thread or a clock: time comes in as an argument, what comes in by `handle_*`, what is to be done by `poll_*`. So a
+//! day of flapping can be played in a millisecond.
+
+pub mod identity;
+pub mod inflight;
+mod leg;
+pub mod lookup;
 pub mod record;
 pub mod sample;
+pub mod schedule;
 pub mod target;
 pub mod time;
+pub mod window;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
+use leg::{Echo, EchoSeen, Leg};
+use lookup::Lookups;
+use record::{Event, Reason, Record, SendError};
+use sample::{Checksum, IcmpError, Message, Sample};
+use schedule::{Schedule, Slot};
+use target::{Addr, Host, IpVersion, Name, SocketOptions, Target};
+use time::{Mono, Now, Stamp};
+use window::Window;
+
+/// Between a probe's deadline and its judgement: the time a packet stamped by the kernel may take to reach the socket where we
+/// can read it.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// Judgements are made on this grid, so that the losses of many targets share wake-ups.
+const JUDGEMENT_GRID: Duration = Duration::from_millis(5);
+
+/// A suspend shorter than this is the clocks being read one after the other.
+const MIN_SUSPEND: Duration = Duration::from_millis(100);
+
+/// The wall clock may drift by this much against the monotonic one between two readings and is not called set: readings of the
+/// two are microseconds apart, and NTP slews by 500 ppm at most.
+const MIN_CLOCK_STEP: Duration = Duration::from_millis(10);
+
+/// How long a new target waits for its name's first look-up before its slots begin to pass.
+const FIRST_LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// When targets start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// On one common timetable, each at its phase: the daemon's way.
+    Spread,
+    /// Each as soon as it has an address, its phase counted from then: `pingtest ping`'s way.
+    AtOnce,
+}
+
+/// Number of a socket, in the order in which their options first occurred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub usize);
+
+/// What a socket must be: probes of equal keys share one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey {
+    /// For which protocol.
+    pub version: IpVersion,
+    /// With which options.
+    pub options: SocketOptions,
+}
+
+/// A probe to be sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// Which probe it is.
+    pub id: ProbeId,
+    /// Where to.
+    pub addr: Addr,
+    /// Through which socket.
+    pub socket: SocketId,
+    /// Its sequence number on the wire.
+    pub sequence: u16,
+    /// Its payload's size, bytes.
+    pub size: usize,
+}
+
+/// A name to be looked up; the answer goes to [`Monitor::handle_resolved`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// For which target.
+    pub target: TargetId,
+    /// The name.
+    pub host: Arc<str>,
+}
+
+/// Something the operator should know that is no line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A look-up failed that had not failed before.
+    NotResolved {
+        /// Whose name.
+        target: Arc<Target>,
+        /// The resolver's words.
+        error: Arc<str>,
+    },
+    /// A name leads somewhere for the first time, or again.
+    Resolved {
+        /// Whose name.
+        target: Arc<Target>,
+        /// Where to.
+        addr: Addr,
+    },
+    /// The wall clock was set forward by this much.
+    ClockSetForward(Duration),
+    /// The wall clock was set back by this much.
+    ClockSetBack(Duration),
+    /// The system was suspended.
+    Suspended(Duration),
+    /// A target was left out: there are [`TargetId::LIMIT`] of them already.
+    TooManyTargets(Arc<Target>),
+}
+
+/// Replies that could not be put down to any target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Strays {
+    /// From an address or with a number that nobody probes.
+    pub foreign: u64,
+    /// Rightly tagged, to a probe of a target that has gone.
+    pub stale: u64,
+    /// Errors that quote a probe with a made-up tag.
+    pub forged: u64,
+}
+
+/// All targets at work. See the module's documentation for the vocabulary.
+#[derive(Debug)]
+pub struct Monitor {
+    identity: Identity,
+    start: Start,
+    t0: Mono,
+    last: Now,
+    legs: Vec<Option<Box<Leg>>>,
+    by_name: HashMap<Name, TargetId>,
+    by_addr: HashMap<IpAddr, Vec<TargetId>>,
+    sockets: Vec<SocketKey>,
+    /// When each socket was last seen to have dropped something.
+    dropped: Vec<Option<Mono>>,
+    slots: BinaryHeap<Reverse<(Mono, TargetId)>>,
+    judgements: BinaryHeap<Reverse<(Mono, ProbeId)>>,
+    lookups: BinaryHeap<Reverse<(Mono, TargetId)>>,
+    records: Vec<Record>,
+    notices: Vec<Notice>,
+    strays: Strays,
+}
+
+impl Monitor {
+    /// A monitor of no targets, whose timetable begins at `now`.
+    pub fn new(identity: Identity, start: Start, now: Now) -> Self {
+        Self {
+            identity,
+            start,
+            t0: now.mono,
+            last: now,
+            legs: Vec::new(),
+            by_name: HashMap::new(),
+            by_addr: HashMap::new(),
+            sockets: Vec::new(),
+            dropped: Vec::new(),
+            slots: BinaryHeap::new(),
+            judgements: BinaryHeap::new(),
+            lookups: BinaryHeap::new(),
+            records: Vec::new(),
+            notices: Vec::new(),
+            strays: Strays::default(),
+        }
+    }
+
+    /// These targets are wanted from here on. Unchanged ones go on undisturbed; a changed one keeps its numbers and counts if
+    /// it still means the same host; the others end, or start with number 1.
+    pub fn handle_targets(&mut self, targets: &[Arc<Target>], now: Now) {
+        let wanted: HashMap<&Name, &Arc<Target>> = targets.iter().map(|target| (&target.name, target)).collect();
+        for index in 0..self.legs.len() {
+            let Some(present) = self.legs[index].as_ref().map(|leg| Arc::clone(&leg.target)) else { continue };
+            match wanted.get(&present.name) {
+                Some(&target) if *target == present => {}
+                Some(&target) => {
+                    let former = self.retire(index, Reason::Changed, now);
+                    self.add(target, former.filter(|_| target.means_the_same(&present)), now);
+                }
+                None => drop(self.retire(index, Reason::Removed, now)),
+            }
+        }
+        for target in targets {
+            if !self.by_name.contains_key(&target.name) {
+                self.add(target, None, now);
+            }
+        }
+    }
+
+    /// Reads of the clocks, at the beginning of each turn and before any packet of that turn: notices a suspend, which voids
+    /// what is in flight, and a step of the wall clock, which changes nothing but labels.
+    pub fn handle_clock(&mut self, now: Now) {
+        let suspended = now.suspended().saturating_sub(self.last.suspended());
+        let suspended = if suspended >= MIN_SUSPEND { suspended } else { Duration::ZERO };
+        if !suspended.is_zero() {
+            self.handle_suspend(suspended, now);
+        }
+        let expected = self.last.wall_at(now.mono) + suspended;
+        let tolerance = MIN_CLOCK_STEP + (now.mono - self.last.mono) / 1000;
+        if now.wall - expected > tolerance {
+            self.notices.push(Notice::ClockSetForward(now.wall - expected));
+        } else if expected - now.wall > tolerance {
+            self.notices.push(Notice::ClockSetBack(expected - now.wall));
+        }
+        self.last = now;
+    }
+
+    /// A packet came in.
+    pub fn handle_sample(&mut self, sample: &Sample<'_>) {
+        match sample.message {
+            Message::EchoReply { sequence, payload, checksum } => self.handle_echo(sample, sequence, payload, checksum),
+            Message::Error { error, destination, sequence, payload } => {
+                self.handle_error(sample, error, destination, sequence, payload);
+            }
+        }
+    }
+
+    /// The probe that [`Self::poll_probe`] handed out has left at `sent`, or has been refused.
+    pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, result: Result<(), SendError>) {
+        let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
+        leg.handle_sent(probe.id.seq, sent, result, &mut self.records);
+        if result.is_ok() {
+            let judged = ceil(sent.mono + leg.target.timeout + GRACE, JUDGEMENT_GRID);
+            self.judgements.push(Reverse((judged, probe.id)));
+        }
+    }
+
+    /// A look-up has ended: with the addresses in the system's order, or with the resolver's words.
+    pub fn handle_resolved(&mut self, id: TargetId, result: Result<&[Addr], Arc<str>>, now: Now) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        let target = Arc::clone(&leg.target);
+        let found = result.and_then(|found| {
+            lookup::choose(leg.addr(), found, target.family).ok_or_else(|| target.family.lacking().into())
+        });
+        let Some(lookups) = leg.lookups.as_mut() else { return };
+        let failed_before = lookups.error().is_some();
+        lookups.handle_result(found.as_ref().err().cloned(), now.mono);
+        match found {
+            Ok(addr) => {
+                if leg.addr().is_none() || failed_before {
+                    self.notices.push(Notice::Resolved { target, addr });
+                }
+                leg.handle_resolved(now, &mut self.records);
+                self.set_addr(id, addr, now);
+            }
+            Err(error) if !failed_before => self.notices.push(Notice::NotResolved { target, error }),
+            Err(_) => {}
+        }
+        self.begin_timetable(id, now);
+        self.note_lookup(id);
+    }
+
+    /// `socket` was seen at `at` to have dropped something since it was last looked at.
+    pub fn handle_drops(&mut self, socket: SocketId, at: Mono) {
+        if let Some(dropped) = self.dropped.get_mut(socket.0) {
+            *dropped = Some(at);
+        }
+    }
+
+    /// Every packet that arrived before `drained` has been handled: judges the probes whose time is up.
+    pub fn handle_expiry(&mut self, drained: Stamp) {
+        while let Some(&Reverse((judged, id))) = self.judgements.peek() {
+            if judged > drained.mono {
+                break;
+            }
+            self.judgements.pop();
+            let Some(leg) = leg_mut(&mut self.legs, id.target) else { continue };
+            let dropped = leg.socket().and_then(|socket| self.dropped[socket.0]);
+            leg.handle_expiry(id.seq, drained, dropped, &mut self.records);
+            self.note_lookup(id.target);
+        }
+    }
+
+    /// The end: whatever is in flight is not measured.
+    pub fn handle_stop(&mut self, now: Now) {
+        for leg in self.legs.iter_mut().flatten() {
+            leg.void(None, Reason::Stopped, now.wall, &mut self.records);
+            leg.report_unresolved(now, &mut self.records);
+        }
+    }
+
+    /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
+    pub fn poll_probe(&mut self, now: Now) -> Option<Probe> {
+        loop {
+            let mut top = self.slots.peek_mut().filter(|top| top.0.0 <= now.mono)?;
+            let Reverse((due, id)) = *top;
+            let leg = leg_mut(&mut self.legs, id).filter(|leg| leg.schedule.due() == Some(due));
+            let Some((leg, slot)) = leg.and_then(|leg| leg.schedule.poll(now.mono).map(|slot| (leg, slot))) else {
+                std::collections::binary_heap::PeekMut::pop(top);
+                continue;
+            };
+            match leg.schedule.due() {
+                Some(next) => *top = Reverse((next, id)),
+                None => drop(std::collections::binary_heap::PeekMut::pop(top)),
+            }
+            match (slot, leg.addr().zip(leg.socket())) {
+                (Slot::Missed(missed), _) => {
+                    leg.handle_missed(missed, Reason::Stalled(missed.late), now.wall, &mut self.records);
+                }
+                (Slot::Due { seq }, None) => leg.handle_unresolved(seq, now, &mut self.records),
+                (Slot::Due { seq }, Some((addr, socket))) => {
+                    let (id, size) = (ProbeId { target: id, seq }, usize::from(leg.target.size));
+                    return Some(Probe { id, addr, socket, sequence: identity::wire_sequence(id, size), size });
+                }
+            }
+        }
+    }
+
+    /// The next name to be looked up.
+    pub fn poll_lookup(&mut self, now: Mono) -> Option<Lookup> {
+        while let Some(&Reverse((due, id))) = self.lookups.peek() {
+            if due > now {
+                break;
+            }
+            self.lookups.pop();
+            let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
+            let Host::Name(host) = &leg.target.host else { continue };
+            if leg.lookups.as_mut().is_some_and(|lookups| lookups.due() == Some(due) && lookups.poll(now)) {
+                return Some(Lookup { target: id, host: Arc::clone(host) });
+            }
+        }
+        None
+    }
+
+    /// Moves everything that is to be written down into `records`.
+    pub fn poll_records(&mut self, records: &mut Vec<Record>) {
+        records.append(&mut self.records);
+    }
+
+    /// Moves everything that the operator should know into `notices`.
+    pub fn poll_notices(&mut self, notices: &mut Vec<Notice>) {
+        notices.append(&mut self.notices);
+    }
+
+    /// When something is due next; `None` while nothing ever will be.
+    pub fn poll_deadline(&mut self) -> Option<Mono> {
+        let slot = self.slots.peek().map(|top| top.0.0);
+        let lookup = self.lookups.peek().map(|top| top.0.0);
+        [slot, self.next_judgement(), lookup].into_iter().flatten().min()
+    }
+
+    /// When the next judgement is due. Probes decided in the meantime are passed over, so that a healthy target causes no
+    /// wake-up at its probes' deadlines.
+    pub fn next_judgement(&mut self) -> Option<Mono> {
+        while let Some(&Reverse((judged, id))) = self.judgements.peek() {
+            if leg_mut(&mut self.legs, id.target).is_some_and(|leg| leg.inflight.is_open(id.seq)) {
+                return Some(judged);
+            }
+            self.judgements.pop();
+        }
+        None
+    }
+
+    /// Writes the payload that `probe` must carry.
+    pub fn write_payload(&self, probe: &Probe, payload: &mut [u8]) {
+        self.identity.write_payload(probe.id, payload);
+    }
+
+    /// What the socket of this number must be.
+    pub fn socket_key(&self, socket: SocketId) -> Option<&SocketKey> {
+        self.sockets.get(socket.0)
+    }
+
+    /// All targets at work with their address and counts, in the order in which they were added.
+    pub fn targets(&self) -> impl Iterator<Item = (&Arc<Target>, Option<Addr>, &Window)> {
+        self.legs.iter().flatten().map(|leg| (&leg.target, leg.addr(), &leg.window))
+    }
+
+    /// Replies put down to no target.
+    pub fn strays(&self) -> Strays {
+        self.strays
+    }
+
+    /// Whether every target has sent its last probe and knows its verdict.
+    pub fn is_finished(&self) -> bool {
+        self.legs.iter().flatten().all(|leg| leg.schedule.due().is_none() && leg.window.in_flight == 0)
+    }
+
+    /// Whether a probe waits for its verdict, or for its judgement to be passed over.
+    pub fn has_open_probes(&self) -> bool {
+        !self.judgements.is_empty()
+    }
+}
+
+/// Packets: whose they are.
+impl Monitor {
+    fn handle_echo(&mut self, sample: &Sample<'_>, sequence: u16, payload: &[u8], checksum: Checksum) {
+        let Some((id, resemblance)) = self.find_echo(sample.from, sequence, payload) else { return };
+        let Some(leg) = leg_mut(&mut self.legs, id.target) else {
+            self.strays.stale += 1;
+            return;
+        };
+        let echo = match (resemblance, checksum) {
+            (Resemblance::Foreign, _) => {
+                leg.window.ignored.forged += 1;
+                return;
+            }
+            (Resemblance::Damaged, _) | (Resemblance::Whole, Checksum::Bad) => Echo::Damaged,
+            (Resemblance::Whole, Checksum::Good) if leg.addr_of(id.seq).is_some_and(|addr| addr.is(sample.from)) => {
+                Echo::Whole
+            }
+            (Resemblance::Whole, Checksum::Good) => Echo::DifferentAddress,
+        };
+        let seen = EchoSeen { from: sample.from, ttl: sample.ttl, bytes: payload.len() + ICMP_HEADER };
+        leg.handle_echo(id.seq, echo, seen, sample.arrival, &mut self.records);
+        self.note_lookup(id.target);
+    }
+
+    /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to.
+    fn find_echo(&mut self, from: Addr, sequence: u16, payload: &[u8]) -> Option<(ProbeId, Resemblance)> {
+        if let Some(id) = self.identity.read_payload(payload) {
+            let size = self.leg(id.target).map_or(payload.len(), |leg| usize::from(leg.target.size));
+            return Some((id, self.identity.compare(id, size, payload)));
+        }
+        let pointed_at = self.pointed_at(from, sequence, |id, size| self.identity.compare(id, size, payload));
+        self.strays.foreign += u64::from(pointed_at.is_none());
+        pointed_at
+    }
+
+    fn handle_error(&mut self, sample: &Sample<'_>, error: IcmpError, to: Addr, sequence: u16, quoted: &[u8]) {
+        let id = if quoted.len() >= FULL_PAYLOAD {
+            self.identity.read_payload(quoted)
+        } else {
+            let vouches = |id, size| self.identity.compare_quoted(id, size, quoted);
+            self.pointed_at(to, sequence, vouches).filter(|(_, found)| *found == Resemblance::Whole).map(|(id, _)| id)
+        };
+        let Some(id) = id else {
+            self.strays.forged += 1;
+            return;
+        };
+        let Some(leg) = leg_mut(&mut self.legs, id.target) else {
+            self.strays.stale += 1;
+            return;
+        };
+        leg.handle_error(id.seq, sample.from, error, sample.arrival, &mut self.records);
+        self.note_lookup(id.target);
+    }
+
+    /// Among the remembered probes to `addr` with this sequence number on the wire, the one that fits best.
+    fn pointed_at(
+        &self,
+        addr: Addr,
+        sequence: u16,
+        fit: impl Fn(ProbeId, usize) -> Resemblance,
+    ) -> Option<(ProbeId, Resemblance)> {
+        let candidates = self.by_addr.get(&addr.ip)?.iter().filter_map(|&target| {
+            let leg = self.leg(target)?;
+            let size = usize::from(leg.target.size);
+            let seq = identity::seq_of_wire(target, size, sequence, leg.schedule.newest())?;
+            let id = ProbeId { target, seq };
+            let open = leg.inflight.is_open(seq);
+            leg.inflight.remembers(seq).then(|| (id, fit(id, size), open))
+        });
+        let best = candidates.max_by_key(|&(_, resemblance, open)| (resemblance, open));
+        best.map(|(id, resemblance, _)| (id, resemblance))
+    }
+}
+
+/// Targets: coming, going, moving.
+impl Monitor {
+    fn add(&mut self, target: &Arc<Target>, former: Option<Box<Leg>>, now: Now) {
+        let Some(id) = TargetId::new(self.legs.len()) else {
+            self.notices.push(Notice::TooManyTargets(Arc::clone(target)));
+            return;
+        };
+        let lookups = matches!(target.host, Host::Name(_)).then(|| Lookups::new(target.resolve_every, now.mono));
+        let first_seq = former.as_ref().map_or(1, |former| former.schedule.newest() + 1);
+        let schedule = Schedule::new(self.t0_at(now), target.timing(), now.mono, first_seq);
+        let mut leg = Leg::new(Arc::clone(target), schedule, lookups);
+        let addr = match &target.host {
+            Host::Address(addr) => Some(*addr),
+            Host::Name(_) => former.as_ref().and_then(|former| former.addr()),
+        };
+        if let Some(former) = former {
+            leg.window = former.window;
+        }
+        self.by_name.insert(target.name.clone(), id);
+        self.legs.push(Some(Box::new(leg)));
+        match addr {
+            Some(addr) => {
+                self.set_addr(id, addr, now);
+                self.begin_timetable(id, now);
+            }
+            None => self.await_address(id, now),
+        }
+        self.note_lookup(id);
+    }
+
+    fn retire(&mut self, index: usize, reason: Reason, now: Now) -> Option<Box<Leg>> {
+        let mut leg = self.legs[index].take()?;
+        leg.void(None, reason, now.wall, &mut self.records);
+        leg.report_unresolved(now, &mut self.records);
+        self.by_name.remove(&leg.target.name);
+        if let Some((addr, id)) = leg.addr().zip(TargetId::new(index)) {
+            self.forget_addr(addr.ip, id);
+        }
+        Some(leg)
+    }
+
+    fn set_addr(&mut self, id: TargetId, addr: Addr, now: Now) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        if leg.addr() == Some(addr) {
+            return;
+        }
+        let key = SocketKey { version: addr.version(), options: leg.target.options.clone() };
+        let socket = intern(&mut self.sockets, &mut self.dropped, key);
+        let old = leg.set_addr(addr, socket);
+        if let Some(old) = old {
+            self.records.push(leg.record(now.wall, Some(addr), Event::AddressChanged { old, new: addr }));
+            self.forget_addr(old.ip, id);
+        }
+        self.by_addr.entry(addr.ip).or_default().push(id);
+    }
+
+    fn forget_addr(&mut self, ip: IpAddr, id: TargetId) {
+        if let Some(ids) = self.by_addr.get_mut(&ip) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.by_addr.remove(&ip);
+            }
+        }
+    }
+
+    /// The slots of a target without an address begin to pass only when its first look-up has had its chance.
+    fn await_address(&mut self, id: TargetId, now: Now) {
+        let t0 = self.t0_at(now);
+        if let Some(leg) = leg_mut(&mut self.legs, id) {
+            leg.awaits_address = true;
+            leg.schedule.restart(t0, leg.target.phase, now.mono + FIRST_LOOKUP_PATIENCE);
+        }
+        self.note_slot(id);
+    }
+
+    fn begin_timetable(&mut self, id: TargetId, now: Now) {
+        let t0 = self.t0_at(now);
+        let Some(leg) = leg_mut(&mut self.legs, id).filter(|leg| leg.awaits_address) else { return };
+        leg.awaits_address = false;
+        leg.schedule.restart(t0, leg.target.phase, now.mono);
+        self.note_slot(id);
+    }
+
+    fn handle_suspend(&mut self, suspended: Duration, now: Now) {
+        self.notices.push(Notice::Suspended(suspended));
+        for leg in self.legs.iter_mut().flatten() {
+            let missed = leg.schedule.handle_suspend(suspended, now.mono);
+            leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.records);
+        }
+        let ids = self.legs.iter().enumerate().filter(|(_, leg)| leg.is_some());
+        self.slots = ids
+            .filter_map(|(index, leg)| Some(Reverse((leg.as_ref()?.schedule.due()?, TargetId::new(index)?))))
+            .collect();
+    }
+
+    /// Where the timetable of a target begins that starts at `now`.
+    fn t0_at(&self, now: Now) -> Mono {
+        match self.start {
+            Start::Spread => self.t0,
+            Start::AtOnce => now.mono,
+        }
+    }
+
+    fn note_slot(&mut self, id: TargetId) {
+        if let Some(due) = self.leg(id).and_then(|leg| leg.schedule.due()) {
+            self.slots.push(Reverse((due, id)));
+        }
+    }
+
+    /// Puts the target's next look-up on the agenda, if it is not there yet.
+    fn note_lookup(&mut self, id: TargetId) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        if let Some(due) = leg.lookups.as_mut().and_then(Lookups::due_to_note) {
+            self.lookups.push(Reverse((due, id)));
+        }
+    }
+
+    fn leg(&self, id: TargetId) -> Option<&Leg> {
+        self.legs.get(id.index())?.as_deref()
+    }
+}
+
+/// Length of the header of an echo message (RFC 792, RFC 4443).
+const ICMP_HEADER: usize = 8;
+
+fn leg_mut(legs: &mut [Option<Box<Leg>>], id: TargetId) -> Option<&mut Leg> {
+    legs.get_mut(id.index())?.as_deref_mut()
+}
+
+fn intern(sockets: &mut Vec<SocketKey>, dropped: &mut Vec<Option<Mono>>, key: SocketKey) -> SocketId {
+    let index = sockets.iter().position(|known| *known == key).unwrap_or_else(|| {
+        sockets.push(key);
+        dropped.push(None);
+        sockets.len() - 1
+    });
+    SocketId(index)
+}
+
+/// The first instant of the grid that is not before `at`.
+fn ceil(at: Mono, grid: Duration) -> Mono {
+    let step = u64::try_from(grid.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Mono::from_nanos(at.as_nanos().div_ceil(step).saturating_mul(step))
+}
+
+#[cfg(test)]
+mod tests;

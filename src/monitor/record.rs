@@ -138,10 +138,14 @@ pub enum Reason {
     Stalled(Duration),
     /// The socket's receive buffer overflowed while the probe was in flight, so its reply may have been dropped here.
     LocalDrops,
+    /// The clock was set while the reply waited to be read, and its time of arrival cannot be told from the timeout.
+    ClockSet,
     /// The name has no address; the resolver's words.
     NotResolved(Arc<str>),
-    /// The target was removed from the configuration, or given another host, while the probe was in flight.
+    /// The target was removed from the configuration while the probe was in flight.
     Removed,
+    /// The target's settings were changed while the probe was in flight.
+    Changed,
     /// pingtest stopped while the probe was in flight.
     Stopped,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::target::Addr;
-use super::time::Stamp;
+use super::time::{Mono, Stamp};
 
 /// One received packet, as the engine saw it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,16 +20,14 @@ pub struct Sample<'a> {
 
 /// When a packet arrived, and how exactly that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// By the kernel's stamp, brought onto our clocks.
-    Stamped(Stamp),
-    /// No plausible stamp: it arrived after `earliest` (the last time the socket was empty) and before `seen`.
-    Between {
-        /// The socket had been read empty then.
-        earliest: Stamp,
-        /// The packet was read then.
-        seen: Stamp,
-    },
+pub struct Arrival {
+    /// By the kernel's receive stamp (SO_TIMESTAMPNS) brought onto our clocks; `None` where it was missing or lay in the
+    /// future. Whether it is plausible for a certain probe is for the judge to say.
+    pub stamped: Option<Stamp>,
+    /// When we read the packet.
+    pub seen: Stamp,
+    /// When the socket had last been read empty: the packet arrived after that.
+    pub earliest: Mono,
 }
 
 /// A packet that concerns an echo request with our identifier.
@@ -75,7 +73,7 @@ pub enum IcmpError {
         kind: u8,
         /// ICMP code.
         code: u8,
-        /// The header's second word: next-hop MTU or pointer.
+        /// Next-hop MTU of type 3 code 4 (RFC 1191; 0 from older routers), pointer of type 12, else 0.
         info: u32,
     },
     /// RFC 4443.
@@ -84,7 +82,7 @@ pub enum IcmpError {
         kind: u8,
         /// ICMPv6 code.
         code: u8,
-        /// The header's second word: MTU or pointer.
+        /// MTU of type 2, pointer of type 4, else 0.
         info: u32,
     },
 }
@@ -105,8 +103,7 @@ fn fmt_v4(f: &mut fmt::Formatter<'_>, kind: u8, code: u8, info: u32) -> fmt::Res
         (3, 1) => "Destination Host Unreachable",
         (3, 2) => "Destination Protocol Unreachable",
         (3, 3) => "Destination Port Unreachable",
-        // RFC 1191: the next hop's MTU stands in the word's low half; 0 from routers older than that.
-        (3, 4) => return write!(f, "Frag needed and DF set (mtu = {})", info & 0xffff),
+        (3, 4) => return write!(f, "Frag needed and DF set (mtu = {info})"),
         (3, 5) => "Source Route Failed",
         (3, 6) => "Destination Net Unknown",
         (3, 7) => "Destination Host Unknown",
@@ -122,7 +119,7 @@ fn fmt_v4(f: &mut fmt::Formatter<'_>, kind: u8, code: u8, info: u32) -> fmt::Res
         (11, 0) => "Time to live exceeded",
         (11, 1) => "Frag reassembly time exceeded",
         (11, _) => return write!(f, "Time exceeded, Bad Code: {code}"),
-        (12, _) => return write!(f, "Parameter problem: pointer = {}", info >> 24),
+        (12, _) => return write!(f, "Parameter problem: pointer = {info}"),
         (kind, code) => return write!(f, "ICMP type {kind} code {code}"),
     };
     f.write_str(text)

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::schedule::Timing;
+
 /// Everything about one stream of probes that the user can choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -31,6 +33,18 @@ pub struct Target {
     pub resolve_every: Duration,
     /// Stop after this many probes; `None` goes on for ever.
     pub count: Option<u64>,
+}
+
+impl Target {
+    /// What its timetable is made of.
+    pub fn timing(&self) -> Timing {
+        Timing { interval: self.interval, phase: self.phase, count: self.count }
+    }
+
+    /// Whether this is the same host under other settings, so that its numbers and counts go on.
+    pub fn means_the_same(&self, other: &Self) -> bool {
+        self.host == other.host && self.family == other.family
+    }
 }
 
 /// The shortest interval accepted: below it one target alone is a flood.
@@ -102,6 +116,11 @@ pub struct Addr {
 }
 
 impl Addr {
+    /// Whether a packet from `other` comes from this address. A zone that is not known matches any.
+    pub fn is(self, other: Self) -> bool {
+        self.ip == other.ip && (self.scope == other.scope || self.scope == 0 || other.scope == 0)
+    }
+
     /// The address family, as sockets count it.
     pub fn version(self) -> IpVersion {
         match self.ip {
@@ -147,6 +166,15 @@ impl Family {
             Self::Any => true,
             Self::Ipv4 => version == IpVersion::V4,
             Self::Ipv6 => version == IpVersion::V6,
+        }
+    }
+
+    /// What to say of a name that resolves, but to no address of this family.
+    pub fn lacking(self) -> &'static str {
+        match self {
+            Self::Any => "the name has no address",
+            Self::Ipv4 => "the name has no IPv4 address",
+            Self::Ipv6 => "the name has no IPv6 address",
         }
     }
 }
@@ -198,7 +226,7 @@ impl Interface {
 /// Whether a packet may be fragmented on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Fragmentation {
-    /// By the sender or, in IPv4, by any router.
+    /// As the system does by default: the sender follows the path MTU it has learnt (IP_PMTUDISC_WANT).
     #[default]
     Allowed,
     /// By nobody: a packet larger than a link's MTU is dropped there and the router says so (IP_PMTUDISC_DO).

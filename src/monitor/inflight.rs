@@ -1,0 +1,266 @@
+//! The judgement: what became of each probe, decided from time stamps alone.
+//!
+//! A probe is *open* from its sending until one of these finds its verdict:
+//!
+//! | what happens | ruling |
+//! |---|---|
+//! | a whole reply, its stamp within the timeout | `Reply` |
+//! | the timeout passes and every packet that arrived within it has been read | `Lost`, unanswered |
+//! | an ICMP error quotes it, or its reply is damaged or comes from another address | `Lost`, with that cause |
+//! | a receive buffer may have dropped its reply; the clock was set while a reply waited | `Unmeasured` |
+//! | the system was suspended, the target removed, pingtest stopped | voided: not measured |
+//!
+//! Later packets amend: a whole reply turns any loss into `Late`, a cause turns an unanswered loss into an `Explained` one, a
+//! further whole reply is a `Duplicate`. So **the last verdict of a probe is its outcome**, duplicates aside.
+//!
+//! It knows one target's probes and nothing of addresses, tags, sockets or lines: whoever calls it has found out whose reply
+//! it is and whether it is whole.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::sample::Arrival;
+use super::time::{Mono, Stamp, Wall};
+
+/// How long after its sending a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
+/// hold a minute of traffic.
+const REMEMBER_LOST: Duration = Duration::from_secs(60);
+
+/// How long after its sending an answered probe can still be answered twice.
+const REMEMBER_ANSWERED: Duration = Duration::from_secs(5);
+
+/// Never more probes than sequence numbers on the wire, whatever the timeout.
+const REMEMBER_AT_MOST: usize = 65_536;
+
+/// The probes of one target that can still change their verdict, oldest first.
+#[derive(Debug, Default)]
+pub struct Inflight {
+    probes: VecDeque<Probe>,
+}
+
+#[derive(Debug)]
+struct Probe {
+    seq: u64,
+    sent: Stamp,
+    deadline: Mono,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Answered,
+    Lost(Cause),
+    Void,
+}
+
+/// Why a probe counts as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing came back within the timeout.
+    Unanswered,
+    /// An ICMP error quoted it.
+    Unreachable,
+    /// Its reply was altered on the way.
+    Damaged,
+    /// Only somebody else answered.
+    DifferentAddress,
+}
+
+/// A verdict found or amended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// What was decided.
+    pub ruling: Ruling,
+    /// When the probe left.
+    pub sent: Stamp,
+    /// Label of what decided: the arrival of the packet, or the moment of judgement.
+    pub at: Wall,
+    /// Time from the sending to the packet that decided: a reply's round-trip time. The timeout where nothing came.
+    pub after: Duration,
+}
+
+/// What was decided about a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// Answered in time.
+    Reply,
+    /// Lost.
+    Lost(Cause),
+    /// Answered after all: the loss, put down to this cause, is taken back.
+    Late(Cause),
+    /// A loss so far unanswered got this cause.
+    Explained(Cause),
+    /// Answered once more.
+    Duplicate,
+    /// Nothing can be said of the probe.
+    Unmeasured(Obstacle),
+}
+
+/// What kept us from measuring a single probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The receive buffer overflowed while the probe was in flight.
+    LocalDrops,
+    /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
+    ClockSet,
+}
+
+/// What a packet did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect {
+    /// It led to a verdict.
+    Judged(Verdict),
+    /// It is a reply that arrived after the deadline and was read before the loss was judged: both verdicts are due.
+    Overdue {
+        /// The loss, at the deadline.
+        lost: Verdict,
+        /// The late reply that takes it back.
+        late: Verdict,
+    },
+    /// Its probe is forgotten, was never sent or was given up as not measured.
+    Stale,
+    /// Its probe was decided already, and this packet says less.
+    Redundant,
+}
+
+/// Probes that were open and are not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voided {
+    /// The lowest number among them.
+    pub first: u64,
+    /// The highest number among them.
+    pub last: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Inflight {
+    /// A probe has left. Numbers must rise.
+    pub fn handle_sent(&mut self, seq: u64, sent: Stamp, timeout: Duration) {
+        self.forget(sent.mono);
+        self.probes.push_back(Probe { seq, sent, deadline: sent.mono + timeout, state: State::Open });
+    }
+
+    /// A whole reply from the address probed.
+    pub fn handle_reply(&mut self, seq: u64, arrival: Arrival) -> Effect {
+        let Some(probe) = self.find(seq) else { return Effect::Stale };
+        let ruling = match probe.state {
+            State::Open => return probe.answer(arrival),
+            State::Lost(cause) => Ruling::Late(cause),
+            State::Answered => Ruling::Duplicate,
+            State::Void => return Effect::Stale,
+        };
+        probe.state = State::Answered;
+        Effect::Judged(probe.arrived(arrival, ruling))
+    }
+
+    /// A packet that tells why the probe was lost: an ICMP error, a damaged reply, a reply from another address.
+    pub fn handle_failure(&mut self, seq: u64, cause: Cause, arrival: Arrival) -> Effect {
+        let Some(probe) = self.find(seq) else { return Effect::Stale };
+        let ruling = match probe.state {
+            State::Open => Ruling::Lost(cause),
+            State::Lost(Cause::Unanswered) => Ruling::Explained(cause),
+            State::Lost(Cause::Unreachable | Cause::Damaged | Cause::DifferentAddress) | State::Answered => {
+                return Effect::Redundant;
+            }
+            State::Void => return Effect::Stale,
+        };
+        probe.state = State::Lost(cause);
+        Effect::Judged(probe.arrived(arrival, ruling))
+    }
+
+    /// The probe's time is up: every packet that arrived before `drained` has been read. `dropped` is when the socket was
+    /// last seen to have dropped something. `None` where the probe is decided already, or its deadline is still to come.
+    pub fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>) -> Option<Verdict> {
+        let probe = self.find(seq).filter(|probe| probe.state == State::Open && probe.deadline <= drained.mono)?;
+        let ruling = if dropped.is_some_and(|dropped| dropped >= probe.sent.mono) {
+            probe.state = State::Void;
+            Ruling::Unmeasured(Obstacle::LocalDrops)
+        } else {
+            probe.state = State::Lost(Cause::Unanswered);
+            Ruling::Lost(Cause::Unanswered)
+        };
+        Some(Verdict { ruling, sent: probe.sent, at: drained.wall, after: probe.timeout() })
+    }
+
+    /// Gives up every open probe as not measured.
+    pub fn void(&mut self) -> Option<Voided> {
+        let mut voided: Option<Voided> = None;
+        for probe in self.probes.iter_mut().filter(|probe| probe.state == State::Open) {
+            probe.state = State::Void;
+            let so_far = voided.get_or_insert(Voided { first: probe.seq, last: probe.seq, count: 0 });
+            so_far.last = probe.seq;
+            so_far.count += 1;
+        }
+        voided
+    }
+
+    /// Whether the probe still waits for its verdict.
+    pub fn is_open(&self, seq: u64) -> bool {
+        self.index(seq).is_some_and(|index| self.probes[index].state == State::Open)
+    }
+
+    /// Whether the probe is remembered, decided or not.
+    pub fn remembers(&self, seq: u64) -> bool {
+        self.index(seq).is_some()
+    }
+
+    fn find(&mut self, seq: u64) -> Option<&mut Probe> {
+        let index = self.index(seq)?;
+        self.probes.get_mut(index)
+    }
+
+    fn index(&self, seq: u64) -> Option<usize> {
+        self.probes.binary_search_by_key(&seq, |probe| probe.seq).ok()
+    }
+
+    fn forget(&mut self, now: Mono) {
+        let keep = |probe: &Probe| match probe.state {
+            State::Open => true,
+            State::Lost(_) => now - probe.deadline < REMEMBER_LOST,
+            State::Answered | State::Void => now - probe.sent.mono < REMEMBER_ANSWERED,
+        };
+        while self.probes.front().is_some_and(|oldest| self.probes.len() >= REMEMBER_AT_MOST || !keep(oldest)) {
+            self.probes.pop_front();
+        }
+    }
+}
+
+impl Probe {
+    fn timeout(&self) -> Duration {
+        self.deadline - self.sent.mono
+    }
+
+    /// An open probe's first whole reply: in time, too late, or nobody can tell.
+    fn answer(&mut self, arrival: Arrival) -> Effect {
+        let straddles = arrival.earliest <= self.deadline && self.deadline < arrival.seen.mono;
+        if straddles && self.plausible(arrival).is_none() {
+            self.state = State::Void;
+            return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ClockSet)));
+        }
+        self.state = State::Answered;
+        let reply = self.arrived(arrival, Ruling::Reply);
+        let timeout = self.timeout();
+        if reply.after <= timeout {
+            return Effect::Judged(reply);
+        }
+        let cause = Cause::Unanswered;
+        let lost = Verdict { ruling: Ruling::Lost(cause), at: self.sent.wall + timeout, after: timeout, ..reply };
+        Effect::Overdue { lost, late: Verdict { ruling: Ruling::Late(cause), ..reply } }
+    }
+
+    /// A verdict by a packet: its arrival by the kernel's stamp where that is plausible, else by when it was read.
+    fn arrived(&self, arrival: Arrival, ruling: Ruling) -> Verdict {
+        let arrived = self.plausible(arrival).unwrap_or(arrival.seen);
+        Verdict { ruling, sent: self.sent, at: arrived.wall, after: arrived.mono - self.sent.mono }
+    }
+
+    /// A stamp before the sending or after the reading was taken by a clock that was being set.
+    fn plausible(&self, arrival: Arrival) -> Option<Stamp> {
+        arrival.stamped.filter(|stamp| self.sent.mono <= stamp.mono && stamp.mono <= arrival.seen.mono)
+    }
+}
+
+#[cfg(test)]
+mod tests;

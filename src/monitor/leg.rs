@@ -1,0 +1,297 @@
+//! One target at work: its timetable, address, open probes and counts, and the records that come of them.
+//!
+//! It applies the rules of its neighbours to one target; which target a packet belongs to, `super` has found out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SocketId;
+use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict};
+use super::lookup::Lookups;
+use super::record::{Answer, AnswerKind, Event, Lateness, Reason, Record, SendError};
+use super::sample::{Arrival, IcmpError};
+use super::schedule::{Missed, Schedule};
+use super::target::{Addr, Target};
+use super::time::{Mono, Now, Stamp, Wall};
+use super::window::Window;
+
+/// While a name does not resolve, the probes not sent are reported at first at once and then this often.
+const UNRESOLVED_REPORT: Duration = Duration::from_secs(60);
+
+/// One target at work.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) target: Arc<Target>,
+    pub(super) schedule: Schedule,
+    pub(super) inflight: Inflight,
+    pub(super) window: Window,
+    /// `None` where the host is an address.
+    pub(super) lookups: Option<Lookups>,
+    /// Whether the first look-up is still awaited, and the timetable with it.
+    pub(super) awaits_address: bool,
+    addr: Option<Addr>,
+    socket: Option<SocketId>,
+    former: Option<Former>,
+    unresolved: Option<Unresolved>,
+}
+
+/// The address probed before the present one, for the probes that are still under way to it.
+#[derive(Debug, Clone, Copy)]
+struct Former {
+    addr: Addr,
+    last_seq: u64,
+}
+
+/// Slots that passed without an address and are not reported yet.
+#[derive(Debug)]
+struct Unresolved {
+    first: u64,
+    last: u64,
+    count: u64,
+    reported: Mono,
+}
+
+/// What an echo reply turned out to be, before it is known what that does to its probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// Whole and from the address probed.
+    Whole,
+    /// Altered.
+    Damaged,
+    /// Whole, but from somebody else.
+    DifferentAddress,
+}
+
+/// The parts of an echo reply that a line shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EchoSeen {
+    pub(super) from: Addr,
+    pub(super) ttl: Option<u8>,
+    pub(super) bytes: usize,
+}
+
+impl Leg {
+    pub(super) fn new(target: Arc<Target>, schedule: Schedule, lookups: Option<Lookups>) -> Self {
+        Self {
+            target,
+            schedule,
+            awaits_address: lookups.is_some(),
+            lookups,
+            inflight: Inflight::default(),
+            window: Window::default(),
+            addr: None,
+            socket: None,
+            former: None,
+            unresolved: None,
+        }
+    }
+
+    pub(super) fn addr(&self) -> Option<Addr> {
+        self.addr
+    }
+
+    pub(super) fn socket(&self) -> Option<SocketId> {
+        self.socket
+    }
+
+    /// The address probe `seq` was sent to.
+    pub(super) fn addr_of(&self, seq: u64) -> Option<Addr> {
+        self.former.filter(|former| seq <= former.last_seq).map(|former| former.addr).or(self.addr)
+    }
+
+    pub(super) fn set_addr(&mut self, addr: Addr, socket: SocketId) -> Option<Addr> {
+        let old = self.addr.replace(addr);
+        self.socket = Some(socket);
+        self.former = old.map(|addr| Former { addr, last_seq: self.schedule.newest() });
+        old
+    }
+
+    pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
+        Record { at, target: Arc::clone(&self.target), addr, event }
+    }
+
+    pub(super) fn handle_sent(&mut self, seq: u64, sent: Stamp, result: Result<(), SendError>, out: &mut Vec<Record>) {
+        match result {
+            Ok(()) => {
+                self.window.handle_sent();
+                self.inflight.handle_sent(seq, sent, self.target.timeout);
+            }
+            Err(error) => {
+                self.window.not_sent += 1;
+                out.push(self.record(sent.wall, self.addr, Event::NotSent { seq, error }));
+            }
+        }
+    }
+
+    pub(super) fn handle_echo(
+        &mut self,
+        seq: u64,
+        echo: Echo,
+        seen: EchoSeen,
+        arrival: Arrival,
+        out: &mut Vec<Record>,
+    ) {
+        let effect = match echo {
+            Echo::Whole => self.inflight.handle_reply(seq, arrival),
+            Echo::Damaged => self.inflight.handle_failure(seq, Cause::Damaged, arrival),
+            Echo::DifferentAddress => self.inflight.handle_failure(seq, Cause::DifferentAddress, arrival),
+        };
+        self.conclude(seq, effect, out, |verdict, addr| {
+            let kind = answer_kind(verdict.ruling)?;
+            let from = (Some(seen.from.ip) != addr.map(|addr| addr.ip)).then_some(seen.from);
+            let (sent, rtt) = (verdict.sent.wall, verdict.after);
+            Some(Event::Answer(Answer { kind, seq, sent, rtt, ttl: seen.ttl, bytes: seen.bytes, from }))
+        });
+    }
+
+    pub(super) fn handle_error(
+        &mut self,
+        seq: u64,
+        from: Addr,
+        error: IcmpError,
+        arrival: Arrival,
+        out: &mut Vec<Record>,
+    ) {
+        let effect = self.inflight.handle_failure(seq, Cause::Unreachable, arrival);
+        self.conclude(seq, effect, out, |verdict, _| {
+            let lateness = match verdict.ruling {
+                Ruling::Explained(_) => Lateness::AfterLoss,
+                Ruling::Lost(_) | Ruling::Reply | Ruling::Late(_) | Ruling::Duplicate | Ruling::Unmeasured(_) => {
+                    Lateness::InTime
+                }
+            };
+            Some(Event::Unreachable { seq, sent: verdict.sent.wall, from, error, lateness })
+        });
+    }
+
+    /// The probe's time is up.
+    pub(super) fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>, out: &mut Vec<Record>) {
+        if let Some(verdict) = self.inflight.handle_expiry(seq, drained, dropped) {
+            self.conclude(seq, Effect::Judged(verdict), out, |_, _| None);
+        }
+    }
+
+    /// Slots passed unserved.
+    pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Vec<Record>) {
+        let Missed { first, last, .. } = missed;
+        let count = last - first + 1;
+        self.window.not_measured += count;
+        out.push(self.record(at, self.addr, Event::NotMeasured { first, last, count, reason }));
+    }
+
+    /// Gives up what is in flight, together with slots that were missed for the same reason.
+    pub(super) fn void(&mut self, missed: Option<Missed>, reason: Reason, at: Wall, out: &mut Vec<Record>) {
+        let voided = self.inflight.void();
+        let skipped = missed.map_or(0, |missed| missed.last - missed.first + 1);
+        let count = voided.map_or(0, |voided| voided.count) + skipped;
+        self.window.handle_voided(count - skipped);
+        self.window.not_measured += skipped;
+        let first = voided.map(|voided| voided.first).or(missed.map(|missed| missed.first));
+        let last = missed.map(|missed| missed.last).or(voided.map(|voided| voided.last));
+        if let (Some(first), Some(last)) = (first, last) {
+            let addr = self.addr_of(first);
+            out.push(self.record(at, addr, Event::NotMeasured { first, last, count, reason }));
+        }
+    }
+
+    /// A slot passed, but there is no address to probe.
+    pub(super) fn handle_unresolved(&mut self, seq: u64, now: Now, out: &mut Vec<Record>) {
+        self.window.not_measured += 1;
+        let reported = self.unresolved.as_ref().map(|unresolved| unresolved.reported);
+        let fresh = Unresolved { first: seq, last: seq, count: 0, reported: reported.unwrap_or(now.mono) };
+        let unresolved = self.unresolved.get_or_insert(fresh);
+        if unresolved.count == 0 {
+            unresolved.first = seq;
+        }
+        unresolved.last = seq;
+        unresolved.count += 1;
+        if reported.is_none_or(|reported| now.mono - reported >= UNRESOLVED_REPORT) {
+            self.report_unresolved(now, out);
+        }
+    }
+
+    /// Writes down the slots that passed without an address and are not written down yet.
+    pub(super) fn report_unresolved(&mut self, now: Now, out: &mut Vec<Record>) {
+        let Some(unresolved) = self.unresolved.as_mut().filter(|unresolved| unresolved.count > 0) else { return };
+        let Unresolved { first, last, count, .. } = *unresolved;
+        unresolved.count = 0;
+        unresolved.reported = now.mono;
+        let error = self.lookups.as_ref().and_then(Lookups::error).cloned();
+        let reason = Reason::NotResolved(error.unwrap_or_else(|| "no answer from the resolver yet".into()));
+        out.push(self.record(now.wall, self.addr, Event::NotMeasured { first, last, count, reason }));
+    }
+
+    /// The name leads somewhere: what passed without an address is written down, and the next such time begins afresh.
+    pub(super) fn handle_resolved(&mut self, now: Now, out: &mut Vec<Record>) {
+        self.report_unresolved(now, out);
+        self.unresolved = None;
+    }
+
+    /// Counts what was decided and writes it down: as a loss or as not measured where that is the ruling, else as `event`
+    /// describes it, given the address that was probed.
+    fn conclude(
+        &mut self,
+        seq: u64,
+        effect: Effect,
+        out: &mut Vec<Record>,
+        event: impl Fn(&Verdict, Option<Addr>) -> Option<Event>,
+    ) {
+        let verdicts = match effect {
+            Effect::Judged(verdict) => [Some(verdict), None],
+            Effect::Overdue { lost, late } => [Some(lost), Some(late)],
+            Effect::Stale => return self.window.ignored.stale += 1,
+            Effect::Redundant => return self.window.ignored.redundant += 1,
+        };
+        let addr = self.addr_of(seq);
+        for verdict in verdicts.iter().flatten() {
+            self.window.handle_verdict(verdict);
+            self.follow_name(verdict);
+            let event = common_event(seq, verdict).or_else(|| event(verdict, addr));
+            out.extend(event.map(|event| self.record(verdict.at, addr, event)));
+        }
+    }
+
+    /// Losses make the name be looked up again, replies confirm it.
+    fn follow_name(&mut self, verdict: &Verdict) {
+        let Some(lookups) = &mut self.lookups else { return };
+        match verdict.ruling {
+            Ruling::Reply => lookups.handle_reply(),
+            Ruling::Lost(_) => lookups.handle_loss(verdict.sent.mono + verdict.after),
+            Ruling::Late(_) | Ruling::Explained(_) | Ruling::Duplicate | Ruling::Unmeasured(_) => {}
+        }
+    }
+}
+
+/// What is written down for a ruling whatever led to it.
+fn common_event(seq: u64, verdict: &Verdict) -> Option<Event> {
+    match verdict.ruling {
+        Ruling::Lost(Cause::Unanswered) => Some(Event::Lost { seq, sent: verdict.sent.wall, timeout: verdict.after }),
+        Ruling::Unmeasured(obstacle) => {
+            let reason = match obstacle {
+                Obstacle::LocalDrops => Reason::LocalDrops,
+                Obstacle::ClockSet => Reason::ClockSet,
+            };
+            Some(Event::NotMeasured { first: seq, last: seq, count: 1, reason })
+        }
+        Ruling::Lost(Cause::Unreachable | Cause::Damaged | Cause::DifferentAddress)
+        | Ruling::Reply
+        | Ruling::Late(_)
+        | Ruling::Explained(_)
+        | Ruling::Duplicate => None,
+    }
+}
+
+fn answer_kind(ruling: Ruling) -> Option<AnswerKind> {
+    match ruling {
+        Ruling::Reply => Some(AnswerKind::Reply),
+        Ruling::Late(_) => Some(AnswerKind::Late),
+        Ruling::Duplicate => Some(AnswerKind::Duplicate),
+        Ruling::Lost(Cause::Damaged) | Ruling::Explained(Cause::Damaged) => Some(AnswerKind::Damaged),
+        Ruling::Lost(Cause::DifferentAddress) | Ruling::Explained(Cause::DifferentAddress) => {
+            Some(AnswerKind::DifferentAddress)
+        }
+        Ruling::Lost(Cause::Unanswered | Cause::Unreachable)
+        | Ruling::Explained(Cause::Unanswered | Cause::Unreachable)
+        | Ruling::Unmeasured(_) => None,
+    }
+}

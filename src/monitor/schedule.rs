@@ -1,0 +1,209 @@
+//! When a target's probes are due: an absolute timetable that never drifts, bursts or catches up.
+//!
+//! Slot *n* of a target lies at `t0 + n·interval + phase`. A slot that could not be served in time is skipped and reported,
+//! and its number is spent: `icmp_seq` counts slots. The timetable runs on through a suspend, though CLOCK_MONOTONIC stands
+//! still there. This module reads no clock.
+
+use std::time::Duration;
+
+use super::time::Mono;
+
+/// A slot served later than this is skipped instead, so that a stall is followed by silence rather than by a burst. At the
+/// highest rate we aim at, 100,000 probes a second, it bounds what is sent at once to 10,000 packets.
+const TOLERANCE: Duration = Duration::from_millis(100);
+
+/// Phases lie on this grid, so that targets share wake-ups: with a thousand targets a second, each wake-up serves five. A
+/// burst of one grid step is at most 250 packets at 50,000 probes a second.
+const PHASE_GRID: Duration = Duration::from_millis(5);
+
+/// The timetable of one target.
+#[derive(Debug)]
+pub struct Schedule {
+    interval: Duration,
+    due: Mono,
+    next_seq: u64,
+    last_seq: u64,
+}
+
+/// What the timetable has for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// This probe is due.
+    Due {
+        /// Its number.
+        seq: u64,
+    },
+    /// These slots can no longer be served.
+    Missed(Missed),
+}
+
+/// Slots that passed unserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    /// Number of the first.
+    pub first: u64,
+    /// Number of the last.
+    pub last: u64,
+    /// How late the first would have been.
+    pub late: Duration,
+}
+
+impl Schedule {
+    /// A timetable whose slots lie at `t0 + n·interval + phase`, beginning with the first that is not before `now`.
+    /// Numbers begin with `first_seq` and end after `count` slots.
+    pub fn new(t0: Mono, timing: Timing, now: Mono, first_seq: u64) -> Self {
+        let interval = timing.interval.max(Duration::from_nanos(1));
+        let last_seq = timing.count.map_or(u64::MAX, |count| count.saturating_add(first_seq - 1));
+        let mut schedule = Self { interval, due: now, next_seq: first_seq, last_seq };
+        schedule.restart(t0, timing.phase, now);
+        schedule
+    }
+
+    /// Goes on with the first slot at `t0 + n·interval + phase` that is not before `now`; no number is spent.
+    pub fn restart(&mut self, t0: Mono, phase: Duration, now: Mono) {
+        let origin = t0 + phase;
+        let passed = (now - origin).as_nanos().div_ceil(self.interval.as_nanos());
+        self.due = origin + times(self.interval, passed);
+    }
+
+    /// When the next slot is due; `None` after the last.
+    pub fn due(&self) -> Option<Mono> {
+        (self.next_seq <= self.last_seq).then_some(self.due)
+    }
+
+    /// The number of the newest slot so far, 0 before the first.
+    pub fn newest(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// What is due at `now`; `None` while there is time. Missed slots come before the one that can still be served.
+    pub fn poll(&mut self, now: Mono) -> Option<Slot> {
+        let due = self.due().filter(|&due| due <= now)?;
+        let late = now - due;
+        let tolerance = TOLERANCE.min(self.interval);
+        if late <= tolerance {
+            return Some(Slot::Due { seq: self.advance(1) });
+        }
+        let missed = (late - tolerance).as_nanos().div_ceil(self.interval.as_nanos());
+        self.miss(missed, late).map(Slot::Missed)
+    }
+
+    /// The system was suspended for `time`: the slots that lay in it have passed.
+    pub fn handle_suspend(&mut self, time: Duration, now: Mono) -> Option<Missed> {
+        self.due = self.due - time;
+        self.due()?;
+        if self.due >= now {
+            return None;
+        }
+        let late = now - self.due;
+        self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late)
+    }
+
+    fn miss(&mut self, slots: u128, late: Duration) -> Option<Missed> {
+        let left = self.last_seq - self.next_seq + 1;
+        let slots = u64::try_from(slots).unwrap_or(u64::MAX).min(left);
+        (slots > 0).then(|| Missed { first: self.advance(slots), last: self.newest(), late })
+    }
+
+    fn advance(&mut self, slots: u64) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += slots;
+        self.due = self.due + times(self.interval, u128::from(slots));
+        seq
+    }
+}
+
+/// What a timetable is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Time between slots.
+    pub interval: Duration,
+    /// Position within the interval.
+    pub phase: Duration,
+    /// How many slots; `None` for ever.
+    pub count: Option<u64>,
+}
+
+fn times(interval: Duration, slots: u128) -> Duration {
+    Duration::from_nanos(u64::try_from(interval.as_nanos().saturating_mul(slots)).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MS: Duration = Duration::from_millis(1);
+    const T0: Mono = Mono::from_nanos(1_000_000_000_000);
+
+    fn timing(interval: Duration, phase: Duration) -> Timing {
+        Timing { interval, phase, count: None }
+    }
+
+    fn served(schedule: &mut Schedule, now: Mono) -> Vec<Slot> {
+        std::iter::from_fn(|| schedule.poll(now)).collect()
+    }
+
+    #[test]
+    fn slots_lie_at_t0_plus_multiples_plus_phase_for_ever() {
+        let mut schedule = Schedule::new(T0, timing(SECOND, MS * 250), T0, 1);
+        for n in 0..100_000_u32 {
+            let due = T0 + MS * 250 + SECOND * n;
+            assert_eq!(schedule.due(), Some(due));
+            assert_eq!(served(&mut schedule, due + MS * (n % 90)), [Slot::Due { seq: u64::from(n) + 1 }]);
+        }
+    }
+
+    #[test]
+    fn a_target_added_later_keeps_to_the_common_timetable() {
+        let schedule = Schedule::new(T0, timing(SECOND, MS * 250), T0 + MS * 7_300, 1);
+        assert_eq!(schedule.due(), Some(T0 + MS * 8_250));
+    }
+
+    #[test]
+    fn a_stall_is_skipped_and_reported_and_followed_by_one_probe_at_most() {
+        let mut schedule = Schedule::new(T0, timing(SECOND, Duration::ZERO), T0, 1);
+        assert_eq!(served(&mut schedule, T0), [Slot::Due { seq: 1 }]);
+        let missed = Slot::Missed(Missed { first: 2, last: 6, late: MS * 4_500 });
+        assert_eq!(served(&mut schedule, T0 + MS * 5_500), [missed]);
+        assert_eq!(served(&mut schedule, T0 + MS * 6_050), [Slot::Due { seq: 7 }]);
+    }
+
+    #[test]
+    fn a_slot_hardly_late_is_served_after_the_missed_ones() {
+        let mut schedule = Schedule::new(T0, timing(SECOND, Duration::ZERO), T0, 1);
+        let missed = Slot::Missed(Missed { first: 1, last: 5, late: MS * 5_020 });
+        assert_eq!(served(&mut schedule, T0 + MS * 5_020), [missed, Slot::Due { seq: 6 }]);
+    }
+
+    #[test]
+    fn short_intervals_tolerate_no_more_than_their_length() {
+        let mut schedule = Schedule::new(T0, timing(MS * 10, Duration::ZERO), T0, 1);
+        let missed = Slot::Missed(Missed { first: 1, last: 2, late: MS * 25 });
+        assert_eq!(served(&mut schedule, T0 + MS * 25), [missed, Slot::Due { seq: 3 }]);
+        assert_eq!(schedule.due(), Some(T0 + MS * 30));
+    }
+
+    #[test]
+    fn a_suspend_spends_the_slots_that_lay_in_it() {
+        let mut schedule = Schedule::new(T0, timing(SECOND, Duration::ZERO), T0, 1);
+        assert_eq!(served(&mut schedule, T0), [Slot::Due { seq: 1 }]);
+        let now = T0 + MS * 500;
+        let missed = Missed { first: 2, last: 42, late: MS * 40_500 };
+        assert_eq!(schedule.handle_suspend(SECOND * 41, now), Some(missed));
+        assert_eq!(served(&mut schedule, now), []);
+        assert_eq!(schedule.due(), Some(T0 + SECOND), "42 slots from the first on, less 41 s that did not pass");
+    }
+
+    #[test]
+    fn the_last_slot_is_the_last() {
+        let mut schedule = Schedule::new(T0, Timing { count: Some(2), ..timing(SECOND, Duration::ZERO) }, T0, 1);
+        assert_eq!(served(&mut schedule, T0), [Slot::Due { seq: 1 }]);
+        assert_eq!(
+            served(&mut schedule, T0 + SECOND * 60),
+            [Slot::Missed(Missed { first: 2, last: 2, late: SECOND * 59 })]
+        );
+        assert_eq!(schedule.due(), None);
+        assert_eq!(schedule.handle_suspend(SECOND, T0 + SECOND * 61), None);
+    }
+}
