@@ -1,2 +1,3 @@
 //! pingtest
+pub mod config;
 pub mod monitor;
