@@ -1,5 +1,6 @@
 //! pingtest
 pub mod clock;
+pub mod config;
 pub mod icmp;
 pub mod monitor;
-mod watch;
+pub(crate) mod watch;

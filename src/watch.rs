@@ -12,21 +12,21 @@ use tokio::io::unix::AsyncFd;
 
 /// A descriptor registered with the present runtime.
 #[derive(Debug)]
-pub struct Watched(AsyncFd<OwnedFd>);
+pub(crate) struct Watched(AsyncFd<OwnedFd>);
 
 impl Watched {
     /// Registers `fd`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Those of epoll_ctl(2): out of memory or watches.
-    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is owned, so it is open; it is only ever lent as a shared reference, and an `OwnedFd` cannot be
         // closed or replaced through that; so it stays open and the same until the registration has gone with it.
         Ok(Self(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?))
     }
 
     /// The descriptor.
-    pub fn fd(&self) -> &OwnedFd {
+    pub(crate) fn fd(&self) -> &OwnedFd {
         self.0.get_ref()
     }
 
@@ -34,7 +34,7 @@ impl Watched {
     ///
     /// # Errors
     /// Only if the runtime is shutting down.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         self.0.readable().await?.clear_ready();
         Ok(())
     }

@@ -1,0 +1,356 @@
+//! Settings as used: every value valid by its type, every default filled in, every target with a name of its own.
+//!
+//! The last stage: it takes files as written (`file`), applies the rule of each value (`value`), lets a target inherit
+//! from `[defaults]`, and judges what values owe one another. It reads no file and no environment.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Environment;
+use super::error::{Place, Problem};
+use super::file::{self, File};
+use super::reader::{Field, Written};
+use super::value::{self, Families};
+use crate::monitor::schedule::stable_phase;
+use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
+
+/// Time between two probes of a target that does not say.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a probe may stay unanswered where nobody says.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Payload in bytes where nobody says: ping(8)'s, for lines of 64 bytes with the ICMP header.
+pub const DEFAULT_SIZE: u16 = 56;
+/// Time between two look-ups of a name where nobody says.
+pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(60);
+/// The directory for log files where neither `log.dir` nor systemd says.
+pub const DEFAULT_LOG_DIR: &str = "/var/log/pingtest";
+/// Time stamps where nobody says: local time to the millisecond, one word for awk.
+pub const DEFAULT_TIME_FORMAT: &str = "%F_%H:%M:%S%.3f";
+
+/// A whole configuration, ready for use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// At least one, with unique names, in the order of the files.
+    pub targets: Vec<Arc<Target>>,
+    /// Where and how records are written.
+    pub log: Log,
+    /// The files that were read, the main one first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Where and how records are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Which record goes to which file.
+    pub layout: Layout,
+    /// What a line looks like.
+    pub format: Format,
+    /// `rfc3339`, `unix` or a strftime format that chrono knows, in local time; for [`Format::Text`].
+    pub time_format: String,
+}
+
+/// Which record goes to which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// A file for each target: `DIR/NAME.log`.
+    PerTarget,
+    /// One file for all: `DIR/pingtest.log`.
+    Combined,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// ping(8)'s wording after a time stamp.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The log as settled from `[log]` and the environment.
+pub(super) fn log(written: file::Log, environment: &Environment, problems: &mut Vec<Problem>) -> Log {
+    let dir = written.dir.check(|text| value::directory(&text), problems);
+    let layout = written.layout.check(|text| layout(&text), problems);
+    let format = written.format.check(|text| format(&text), problems);
+    let time_format = written.time_format.check(|text| value::time_format(&text), problems);
+    let default_dir = || environment.first_logs_directory().unwrap_or_else(|| DEFAULT_LOG_DIR.into());
+    Log {
+        dir: dir.value().cloned().unwrap_or_else(default_dir),
+        layout: layout.value().copied().unwrap_or(Layout::PerTarget),
+        format: format.value().copied().unwrap_or(Format::Text),
+        time_format: time_format.value().cloned().unwrap_or_else(|| DEFAULT_TIME_FORMAT.into()),
+    }
+}
+
+fn layout(text: &str) -> value::Result<Layout> {
+    match text {
+        "per-target" => Ok(Layout::PerTarget),
+        "combined" => Ok(Layout::Combined),
+        _ => value::refuse(r#"must be "per-target" or "combined""#),
+    }
+}
+
+fn format(text: &str) -> value::Result<Format> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => value::refuse(r#"must be "text" or "json""#),
+    }
+}
+
+/// Every target of `files`, in their order; all inherit from `defaults`.
+pub(super) fn targets(defaults: file::Probing, files: Vec<File>, problems: &mut Vec<Problem>) -> Vec<Arc<Target>> {
+    let defaults = Probing::checked(defaults, problems);
+    let mut taken = BTreeMap::new();
+    let written = files.into_iter().flat_map(|file| file.targets);
+    written.flat_map(|written| target(written, &defaults, &mut taken, problems)).collect()
+}
+
+/// What one `[[target]]` becomes: one target, two where its family is `both`, none where its host or name is no good.
+fn target(
+    written: file::Target,
+    defaults: &Probing,
+    taken: &mut Taken,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Target>> {
+    if matches!(written.host, Field::Unset) {
+        problems.push(written.place.problem("is missing: write an address or a host name"));
+    }
+    let host = written.host.check(|text| value::host(&text), problems);
+    let name = written.name.check(|text| value::name(&text), problems);
+    let own = Probing::checked(written.probing, problems);
+    let probing = own.or(defaults);
+    let literal = host.written().and_then(Literal::of);
+    if let Some(literal) = &literal {
+        problems.extend(literal.family_problem(&own, &probing));
+        problems.extend(literal.zone_problem(&probing));
+        problems.extend(literal.source_problem(&own, &probing));
+    } else {
+        problems.extend(source_problem(&own, &probing));
+    }
+    let Some(name) = name_or_default(name, &host, problems) else { return Vec::new() };
+    let legs = legs(&name, &probing, problems);
+    reserve(&name, &legs, taken, problems);
+    let Some(host) = host.value() else { return Vec::new() };
+    legs.into_iter().map(|(name, family)| Arc::new(probing.target(name, host.clone(), family))).collect()
+}
+
+/// How to probe, each value checked by itself. Only what other values may contradict keeps its place.
+#[derive(Debug)]
+struct Probing {
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    size: Option<u16>,
+    family: Field<Families>,
+    ttl: Option<u8>,
+    dscp: Option<u8>,
+    fragmentation: Option<Fragmentation>,
+    source: Field<IpAddr>,
+    interface: Field<Interface>,
+    mark: Option<u32>,
+    resolve_every: Option<Duration>,
+}
+
+impl Probing {
+    fn checked(written: file::Probing, problems: &mut Vec<Problem>) -> Self {
+        Self {
+            interval: written.interval.check(|text| value::interval(&text), problems).into_value(),
+            timeout: written.timeout.check(|text| value::timeout(&text), problems).into_value(),
+            size: written.size.check(value::size, problems).into_value(),
+            family: written.family.check(|text| value::family(&text), problems),
+            ttl: written.ttl.check(value::ttl, problems).into_value(),
+            dscp: written.dscp.check(value::dscp, problems).into_value(),
+            fragmentation: written.dont_fragment.into_value().map(fragmentation),
+            source: written.source.check(|text| value::source(&text), problems),
+            interface: written.interface.check(|text| value::interface(&text), problems),
+            mark: written.mark.check(value::mark, problems).into_value(),
+            resolve_every: written.resolve_every.check(|text| value::resolve_every(&text), problems).into_value(),
+        }
+    }
+
+    fn or(&self, inherited: &Self) -> Self {
+        Self {
+            interval: self.interval.or(inherited.interval),
+            timeout: self.timeout.or(inherited.timeout),
+            size: self.size.or(inherited.size),
+            family: self.family.or(&inherited.family).clone(),
+            ttl: self.ttl.or(inherited.ttl),
+            dscp: self.dscp.or(inherited.dscp),
+            fragmentation: self.fragmentation.or(inherited.fragmentation),
+            source: self.source.or(&inherited.source).clone(),
+            interface: self.interface.or(&inherited.interface).clone(),
+            mark: self.mark.or(inherited.mark),
+            resolve_every: self.resolve_every.or(inherited.resolve_every),
+        }
+    }
+
+    fn target(&self, name: Name, host: Host, family: Family) -> Target {
+        let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
+        Target {
+            phase: stable_phase(name.as_str(), interval),
+            name,
+            host,
+            family,
+            interval,
+            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            size: self.size.unwrap_or(DEFAULT_SIZE),
+            options: SocketOptions {
+                ttl: self.ttl,
+                dscp: self.dscp,
+                fragmentation: self.fragmentation.unwrap_or_default(),
+                source: self.source.value().copied(),
+                interface: self.interface.value().cloned(),
+                mark: self.mark,
+            },
+            resolve_every: self.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
+            count: None,
+        }
+    }
+}
+
+fn fragmentation(dont_fragment: bool) -> Fragmentation {
+    if dont_fragment { Fragmentation::Forbidden } else { Fragmentation::Allowed }
+}
+
+/// A host that is an address, with or without a zone, and so has a version which other values may contradict.
+struct Literal<'a> {
+    place: &'a Place,
+    ip: IpAddr,
+    has_zone: bool,
+}
+
+impl<'a> Literal<'a> {
+    fn of(host: &'a Written<Host>) -> Option<Self> {
+        let (ip, has_zone) = match &host.value {
+            Host::Address(addr) => (addr.ip, false),
+            Host::Name(name) => (IpAddr::V6(value::zoned(name)?), true),
+        };
+        Some(Self { place: &host.place, ip, has_zone })
+    }
+
+    /// A family that excludes the address. Told where the target says something of its own.
+    fn family_problem(&self, own: &Probing, probing: &Probing) -> Option<Problem> {
+        let family = probing.family.written()?;
+        let version = version(self.ip);
+        if matches!(family.value, Families::One(family) if family.admits(version)) {
+            return None;
+        }
+        Some(match own.family {
+            Field::Set(_) => {
+                let reason = format!("does not go with an {} address: write \"any\"", spelled(version));
+                family.place.problem(reason)
+            }
+            Field::Unset | Field::Refused => {
+                let reason = format!(
+                    "is an {} address, which {} does not admit: add family = \"any\"",
+                    spelled(version),
+                    family.place.quoted()
+                );
+                self.place.problem(reason)
+            }
+        })
+    }
+
+    /// A source of the other version.
+    fn source_problem(&self, own: &Probing, probing: &Probing) -> Option<Problem> {
+        let source = probing.source.written()?;
+        let version = version(self.ip);
+        if version == self::version(source.value) {
+            return None;
+        }
+        let version = spelled(version);
+        Some(match own.source {
+            Field::Set(_) => source.place.problem(format!("must be an {version} address, as the host is")),
+            Field::Unset | Field::Refused => {
+                let reason = format!("is an {version} address and cannot be probed from {}", source.place.quoted());
+                self.place.problem(reason)
+            }
+        })
+    }
+
+    /// A link-local address that every interface might have: the kernel refuses to send to it (EINVAL).
+    fn zone_problem(&self, probing: &Probing) -> Option<Problem> {
+        let IpAddr::V6(ip) = self.ip else { return None };
+        let ambiguous = ip.is_unicast_link_local() && !self.has_zone && matches!(probing.interface, Field::Unset);
+        ambiguous.then(|| self.place.problem(format!("is link-local: write its zone, such as \"{ip}%eth0\"")))
+    }
+}
+
+/// A source that the family excludes, for a host that is a name. Told where the target says something of its own.
+fn source_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
+    let (source, family) = (probing.source.written()?, probing.family.written()?);
+    if matches!(family.value, Families::One(family) if family.admits(version(source.value))) {
+        return None;
+    }
+    let (here, there) = match (&own.source, &own.family) {
+        (Field::Unset, Field::Set(_)) => (&family.place, &source.place),
+        (Field::Unset | Field::Refused | Field::Set(_), _) => (&source.place, &family.place),
+    };
+    Some(here.problem(format!("does not go with {}", there.quoted())))
+}
+
+fn version(ip: IpAddr) -> IpVersion {
+    Addr::from(ip).version()
+}
+
+fn spelled(version: IpVersion) -> &'static str {
+    match version {
+        IpVersion::V4 => "IPv4",
+        IpVersion::V6 => "IPv6",
+    }
+}
+
+/// The name as given, or the host's where none is.
+fn name_or_default(name: Field<Name>, host: &Field<Host>, problems: &mut Vec<Problem>) -> Option<Written<Name>> {
+    match name {
+        Field::Set(name) => Some(name),
+        Field::Refused => None,
+        Field::Unset => host.clone().check(|host| value::default_name(&host), problems).into_written(),
+    }
+}
+
+/// The targets that one `[[target]]` stands for, by name and family.
+fn legs(name: &Written<Name>, probing: &Probing, problems: &mut Vec<Problem>) -> Vec<(Name, Family)> {
+    match (probing.family.value(), probing.source.value()) {
+        (Some(Families::Both), _) => {
+            let leg = |(suffix, family)| Name::new(&format!("{}{suffix}", name.value)).map(|name| (name, family));
+            let legs: Vec<_> = [(".ipv4", Family::Ipv4), (".ipv6", Family::Ipv6)].into_iter().filter_map(leg).collect();
+            if legs.is_empty() {
+                let reason = format!("must leave room for \".ipv4\": a name has at most {} characters", Name::MAX_LEN);
+                problems.push(name.place.problem(reason));
+            }
+            legs
+        }
+        (Some(Families::One(Family::Any)) | None, Some(source)) => vec![(name.value.clone(), family_of(*source))],
+        (Some(Families::One(family)), _) => vec![(name.value.clone(), *family)],
+        (None, None) => vec![(name.value.clone(), Family::Any)],
+    }
+}
+
+/// A source address reaches its own family only: where any would do, this one is meant.
+fn family_of(source: IpAddr) -> Family {
+    match version(source) {
+        IpVersion::V4 => Family::Ipv4,
+        IpVersion::V6 => Family::Ipv6,
+    }
+}
+
+/// The names in use and where each was given.
+type Taken = BTreeMap<Name, Place>;
+
+/// Takes the names of `legs`. A name that is taken already becomes a problem, one for both legs.
+fn reserve(written: &Written<Name>, legs: &[(Name, Family)], taken: &mut Taken, problems: &mut Vec<Problem>) {
+    let clash = legs.iter().find_map(|(name, _)| Some((name, taken.get(name)?)));
+    if let Some((name, first)) = clash {
+        let reason = format!("the name \"{name}\" is taken by the target at {first}; names must be unique");
+        problems.push(written.place.problem(reason));
+    }
+    for (name, _) in legs {
+        taken.entry(name.clone()).or_insert_with(|| written.place.clone());
+    }
+}

@@ -1,0 +1,365 @@
+//! From one value to one valid type: each function here is one rule, and its refusal says what is allowed.
+//!
+//! The configuration file and the arguments of `pingtest ping` obey the same rules through the same functions. They
+//! know neither file nor key, nor any other value: what two values owe each other is judged in `settings`.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::format::{Item, StrftimeItems};
+
+use crate::monitor::target::{
+    Family, Host, Interface, MAX_DSCP, MAX_DURATION, MAX_PAYLOAD, MIN_INTERVAL, MIN_RESOLVE_EVERY, MIN_TIMEOUT, Name,
+};
+
+/// Why a value was refused: what is allowed, as half a sentence that follows the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+/// The result of a rule.
+pub type Result<T> = std::result::Result<T, Refusal>;
+
+/// A refusal for this reason.
+pub(super) fn refuse<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Refusal(reason.into()))
+}
+
+/// A number and its unit, `ms`, `s`, `m`, `h` or `d`, as in `"250ms"` or `"1.5m"`; exact to the nanosecond.
+///
+/// Refuses signs, exponents, blanks and numbers without a unit.
+pub fn duration(text: &str) -> Result<Duration> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let parsed = match UNITS.iter().find(|(symbol, _)| *symbol == unit) {
+        Some(&(_, millis)) => nanos(number, millis * 1_000_000),
+        // Only a number that somebody may have typed is worth repeating.
+        None if unit.is_empty() && number.len() <= 20 && nanos(number, 1).is_some() => {
+            return refuse(format!("must be a duration with its unit: write \"{number}s\""));
+        }
+        None => None,
+    };
+    match parsed {
+        Some(nanos) => Ok(Duration::from_nanos(nanos)),
+        None => refuse(r#"must be a duration such as "250ms", "1s" or "5m" (ms, s, m, h, d)"#),
+    }
+}
+
+/// Units of a duration and their length in milliseconds, longest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// `number`, digits with an optional fraction, times `unit`; saturates, for the bounds to refuse what is too long.
+fn nanos(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole = whole.parse().unwrap_or(u64::MAX).saturating_mul(unit);
+    // 18 digits are finer than a nanosecond of a day, and their product with the longest unit fits into 128 bits.
+    let kept = &fraction[..fraction.len().min(18)];
+    let scale = 10_u128.pow(u32::try_from(kept.len()).unwrap_or(18));
+    let part = kept.parse::<u128>().unwrap_or(0) * u128::from(unit) / scale;
+    Some(whole.saturating_add(u64::try_from(part).unwrap_or(u64::MAX)))
+}
+
+/// Time between two probes: [`MIN_INTERVAL`] to [`MAX_DURATION`].
+pub fn interval(text: &str) -> Result<Duration> {
+    duration_between(text, MIN_INTERVAL, MAX_DURATION)
+}
+
+/// How long a probe may stay unanswered: [`MIN_TIMEOUT`] to [`MAX_DURATION`].
+pub fn timeout(text: &str) -> Result<Duration> {
+    duration_between(text, MIN_TIMEOUT, MAX_DURATION)
+}
+
+/// Time between two look-ups of a name: [`MIN_RESOLVE_EVERY`] to [`MAX_DURATION`].
+pub fn resolve_every(text: &str) -> Result<Duration> {
+    duration_between(text, MIN_RESOLVE_EVERY, MAX_DURATION)
+}
+
+/// A duration within bounds, both included.
+pub fn duration_between(text: &str, min: Duration, max: Duration) -> Result<Duration> {
+    let duration = duration(text)?;
+    if duration < min || duration > max {
+        return refuse(format!("must be at least \"{}\" and at most \"{}\"", spelled(min), spelled(max)));
+    }
+    Ok(duration)
+}
+
+/// A bound as a user would write it, in the longest unit below a day that leaves no fraction: a day is `24h`.
+fn spelled(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let fits = |unit: u64| millis.is_multiple_of(u128::from(unit));
+    let (symbol, unit) = UNITS[1..].iter().find(|&&(_, unit)| fits(unit)).unwrap_or(&("ms", 1));
+    format!("{}{symbol}", millis / u128::from(*unit))
+}
+
+/// Payload of an echo request in bytes: 0 to [`MAX_PAYLOAD`].
+pub fn size(bytes: i128) -> Result<u16> {
+    whole_number(bytes, 0, MAX_PAYLOAD)
+}
+
+/// Time to live or hop limit: 1 to 255 (0 would not leave the machine).
+pub fn ttl(number: i128) -> Result<u8> {
+    whole_number(number, 1, u8::MAX)
+}
+
+/// Differentiated services code point: 0 to [`MAX_DSCP`] (RFC 2474).
+pub fn dscp(number: i128) -> Result<u8> {
+    whole_number(number, 0, MAX_DSCP)
+}
+
+/// Firewall mark: any 32 bits (SO_MARK in socket(7)).
+pub fn mark(number: i128) -> Result<u32> {
+    whole_number(number, 0, u32::MAX)
+}
+
+fn whole_number<T: TryFrom<i128> + Ord + std::fmt::Display>(number: i128, min: T, max: T) -> Result<T> {
+    match T::try_from(number) {
+        Ok(number) if (&min..=&max).contains(&&number) => Ok(number),
+        Ok(_) | Err(_) => refuse(format!("must be at least {min} and at most {max}")),
+    }
+}
+
+/// Which addresses of a host become targets: the configured `family`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// One target, of this family.
+    One(Family),
+    /// Two targets, one IPv4 and one IPv6, logged apart.
+    Both,
+}
+
+/// `any`, `ipv4`, `ipv6` or `both`.
+pub fn family(text: &str) -> Result<Families> {
+    match text {
+        "any" => Ok(Families::One(Family::Any)),
+        "ipv4" => Ok(Families::One(Family::Ipv4)),
+        "ipv6" => Ok(Families::One(Family::Ipv6)),
+        "both" => Ok(Families::Both),
+        _ => refuse(r#"must be "any", "ipv4", "ipv6" or "both""#),
+    }
+}
+
+/// A source address: one of this machine's, which only the system can tell.
+pub fn source(text: &str) -> Result<IpAddr> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) if !ip.is_unspecified() && !ip.is_multicast() => Ok(ip),
+        Ok(_) | Err(_) => refuse(r#"must be an address of this machine, such as "192.0.2.1" or "2001:db8::1""#),
+    }
+}
+
+/// The name of a network interface; whether it exists only the system can tell.
+pub fn interface(text: &str) -> Result<Interface> {
+    Interface::new(text)
+        .ok_or_else(|| Refusal("must be the name of an interface, 1 to 15 bytes without \"/\" or blanks".into()))
+}
+
+/// What to probe: an address, an IPv6 address with a zone, or a host name.
+///
+/// A name may have underscores, as names of containers do, and a dot at its end. What looks like an address but is none
+/// is refused here rather than looked up: the resolver would find nothing, or read `1.2.3` as `1.2.0.3` (inet_aton(3)).
+pub fn host(text: &str) -> Result<Host> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(Host::Address(ip.into()));
+    }
+    if zoned(text).is_none() {
+        host_name(text)?;
+    }
+    Ok(Host::Name(text.into()))
+}
+
+/// The address of `fe80::1%eth0`; `None` where `text` is anything else.
+pub(super) fn zoned(text: &str) -> Option<Ipv6Addr> {
+    let (ip, zone) = text.split_once('%')?;
+    Interface::new(zone)?;
+    ip.parse().ok()
+}
+
+fn host_name(text: &str) -> Result<()> {
+    /// RFC 1035, section 2.3.4: 255 bytes on the wire leave 253 characters, without the dot at the end.
+    const MAX_CHARS: usize = 253;
+    const MAX_LABEL: usize = 63;
+    let labels = || text.strip_suffix('.').unwrap_or(text).split('.');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() {
+        refuse("must be an address or a host name")
+    } else if text.contains('%') {
+        refuse(r#"must be an IPv6 address and an interface where it has a "%", such as "fe80::1%eth0""#)
+    } else if text.contains(':') {
+        refuse("must be an IPv6 address where it has a \":\", without brackets, port or prefix")
+    } else if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        refuse("must be four numbers from 0 to 255 where it looks like an IPv4 address")
+    } else if !text.chars().all(plain) {
+        refuse(r#"must have only letters, digits, "-", "_" and "." (international names in their "xn--" form)"#)
+    } else if text.trim_end_matches('.').len() > MAX_CHARS || labels().any(|label| label.len() > MAX_LABEL) {
+        refuse(format!("must have at most {MAX_CHARS} characters, and at most {MAX_LABEL} between two dots"))
+    } else if labels().any(str::is_empty) {
+        refuse("must have something between two dots")
+    } else {
+        Ok(())
+    }
+}
+
+/// A target's name: see [`Name`].
+pub fn name(text: &str) -> Result<Name> {
+    Name::new(text).ok_or_else(|| {
+        Refusal(format!(r#"must be 1 to {} letters, digits, ".", "_", "-" or ":", and not "." or "..""#, Name::MAX_LEN))
+    })
+}
+
+/// The name of a target that was given none: its host, with `-` for the `%` of a zone.
+pub fn default_name(host: &Host) -> Result<Name> {
+    Name::new(&host.to_string().replace('%', "-"))
+        .ok_or_else(|| Refusal("does not do as a name for the target's files: add a name".into()))
+}
+
+/// The directory for log files.
+pub(super) fn directory(text: &str) -> Result<PathBuf> {
+    if text.is_empty() || text.contains('\0') {
+        return refuse("must be the path of a directory");
+    }
+    Ok(text.into())
+}
+
+/// A format for time stamps: `rfc3339`, `unix`, or what strftime(3) and chrono understand.
+///
+/// Refuses what would break a line, and a text without any `%`: every stamp would be the same.
+pub fn time_format(text: &str) -> Result<String> {
+    if matches!(text, "rfc3339" | "unix") {
+        return Ok(text.into());
+    }
+    if StrftimeItems::new(text).any(|item| item == Item::Error) {
+        return refuse(r#"must be "rfc3339", "unix" or a valid strftime format such as "%F_%H:%M:%S%.3f""#);
+    }
+    if !text.contains('%') {
+        return refuse(
+            r#"must be "rfc3339", "unix" or a strftime format with at least one "%", such as "%F_%H:%M:%S%.3f""#,
+        );
+    }
+    if StrftimeItems::new(text).any(breaks_the_line) {
+        return refuse("must give one line, without tabs or other control characters");
+    }
+    Ok(text.into())
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "chrono's enum may grow; only these items carry text of ours")]
+fn breaks_the_line(item: Item<'_>) -> bool {
+    match item {
+        Item::Literal(text) | Item::Space(text) => text.contains(char::is_control),
+        Item::OwnedLiteral(text) | Item::OwnedSpace(text) => text.contains(char::is_control),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
+        result.expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        let millis = |text| duration(text).map(|d| d.as_millis());
+        assert_eq!(millis("250ms"), Ok(250));
+        assert_eq!(millis("0.2s"), Ok(200));
+        assert_eq!(millis("1.5m"), Ok(90_000));
+        assert_eq!(millis("24h"), millis("1d"));
+        assert_eq!(duration("0.0000001s"), Ok(Duration::from_nanos(100)));
+    }
+
+    #[test]
+    fn what_only_resembles_a_duration_is_refused() {
+        for text in
+            ["", "s", "1 s", " 1s", "-1s", "+1s", "1e3s", ".5s", "1.s", "1.2.3s", "1S", "1us", "1s1ms", "١s", "1ß"]
+        {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+        assert_eq!(refusal(duration("5")), r#"must be a duration with its unit: write "5s""#);
+    }
+
+    #[test]
+    fn a_duration_too_long_for_any_clock_is_out_of_bounds_not_wrapped() {
+        let huge = "9".repeat(500);
+        for text in [format!("{huge}d"), format!("{huge}.{huge}d"), format!("{}ms", u64::MAX)] {
+            assert_eq!(refusal(interval(&text)), r#"must be at least "10ms" and at most "24h""#);
+        }
+        assert_eq!(interval(&format!("1.{huge}s")), Ok(Duration::from_nanos(1_999_999_999)));
+    }
+
+    #[test]
+    fn bounds_are_included() {
+        assert_eq!(interval("10ms"), Ok(MIN_INTERVAL));
+        assert_eq!(interval("1d"), Ok(MAX_DURATION));
+        assert!(interval("9.999999ms").is_err());
+        assert!(interval("86400.000000001s").is_err());
+        assert_eq!((size(0), size(65_500)), (Ok(0), Ok(65_500)));
+        assert!(size(65_501).is_err() && size(-1).is_err() && size(i128::MAX).is_err());
+        assert!(ttl(0).is_err() && ttl(1).is_ok() && ttl(255).is_ok() && ttl(256).is_err());
+        assert!(dscp(63).is_ok() && dscp(64).is_err());
+        assert!(mark(4_294_967_295).is_ok() && mark(4_294_967_296).is_err());
+    }
+
+    #[test]
+    fn an_address_is_taken_as_one_and_anything_else_is_looked_up() {
+        assert_eq!(host("223.5.5.5"), Ok(Host::Address(IpAddr::from([223, 5, 5, 5]).into())));
+        assert_eq!(host("::1"), Ok(Host::Address(Ipv6Addr::LOCALHOST.into())));
+        for text in ["web001", "my_app.svc-1.example.org.", "a", "1.example", "fe80::1%eth0", "fe80::1%2", "3com.com"] {
+            assert_eq!(host(text), Ok(Host::Name(text.into())));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_an_address_but_is_none_is_never_looked_up() {
+        for text in ["300.1.1.1", "1.2.3", "1.2.3.4.5", "1.2.3.4.", "127", "1..2", "010.0.0.1"] {
+            assert!(refusal(host(text)).contains("IPv4"), "{text}");
+        }
+        for text in ["::g", "[::1]", "web001:80", "https://example.org", "::1/64", "1:2"] {
+            assert!(refusal(host(text)).contains("IPv6"), "{text}");
+        }
+        for text in ["1.2.3.4%eth0", "fe80::1%", "fe80::1%a b", "web%eth0", "fe80::1%a%/"] {
+            assert!(refusal(host(text)).contains('%'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_that_dns_cannot_carry_is_refused() {
+        let long = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+        assert!(host(&long).is_ok());
+        assert!(host(&(long.clone() + ".")).is_ok());
+        assert!(host(&(long + "d")).is_err());
+        for text in ["", ".", "a..b", ".a", "a b", "a\tb", "a\nb", "münchen.de", "a/b", &"a".repeat(64)] {
+            assert!(host(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_name_is_the_host_without_percent() {
+        let named = |text| default_name(&host(text).expect("must be accepted")).expect("must be accepted").to_string();
+        assert_eq!(named("::1"), "::1");
+        assert_eq!(named("fe80::1%eth0"), "fe80::1-eth0");
+        assert!(default_name(&host("fe80::1%a@b").expect("must be accepted")).is_err());
+    }
+
+    #[test]
+    fn a_time_format_gives_one_line_with_the_time_in_it() {
+        for text in ["rfc3339", "unix", "%F_%H:%M:%S%.3f", "%F %T", "[%s]", "%+"] {
+            assert_eq!(time_format(text).as_deref(), Ok(text));
+        }
+        for text in ["", "rfc3399", "%", "%Q", "%F\n", "%F%n", "%F%t%T", "%F\u{1b}", "noon"] {
+            assert!(time_format(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_an_address_somebody_can_have() {
+        assert!(source("10.0.0.1").is_ok() && source("2001:db8::1").is_ok());
+        for text in ["", "eth0", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "10.0.0.1/24"] {
+            assert!(source(text).is_err(), "{text:?}");
+        }
+    }
+}

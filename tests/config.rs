@@ -1,0 +1,240 @@
+//! The configuration from the outside: good files load, bad files are told off in exactly the words beside them, and
+//! what ships is right. A new case is a new file; no Rust is needed.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pingtest::config::{Environment, Settings, load, parse_str};
+use pingtest::monitor::target::{Family, Host};
+use proptest::prelude::*;
+
+/// A configuration without systemd.
+fn read(path: impl AsRef<Path>) -> Settings {
+    load(path.as_ref(), &Environment::default()).unwrap_or_else(|problems| panic!("\n{problems}"))
+}
+
+fn parse(text: &str) -> Result<Settings, String> {
+    parse_str(text, Path::new("f"), &Environment::default()).map_err(|problems| problems.to_string())
+}
+
+/// The cases of a directory: its `*.toml` files, and `main.toml` of each directory in it.
+fn cases(dir: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = entries
+        .map(|path| if path.is_dir() { path.join("main.toml") } else { path })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn every_bad_file_is_told_off_in_exactly_these_words() {
+    let cases = cases("tests/config/bad");
+    assert!(cases.len() >= 20, "only {} bad files", cases.len());
+    let mut wrong = String::new();
+    for path in cases {
+        let dir = format!("{}/", path.parent().unwrap().display());
+        let actual = match load(&path, &Environment::default()) {
+            Ok(_) => "it loads".to_owned(),
+            Err(problems) => problems.to_string().replace(&dir, "") + "\n",
+        };
+        let expected = fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
+        if actual != expected {
+            wrong += &format!("\n=== {}\n--- expected\n{expected}--- actual\n{actual}", path.display());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_problem_is_one_line_with_its_file() {
+    for path in cases("tests/config/bad") {
+        let problems = load(&path, &Environment::default()).unwrap_err();
+        for problem in problems.iter() {
+            let text = problem.to_string();
+            assert!(!text.contains(char::is_control) && text.starts_with("tests/config/bad/"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_good_file_loads() {
+    for path in cases("tests/config/good") {
+        read(path);
+    }
+}
+
+#[test]
+fn every_configuration_that_ships_loads() {
+    for path in [cases("config"), cases("config/examples")].concat() {
+        if path.exists() {
+            read(path);
+        }
+    }
+}
+
+/// `text` with the comments removed from lines in which `prefix` precedes a key or a table.
+fn uncommented(text: &str, prefix: &str) -> String {
+    let is_toml = |line: &str| {
+        let key = line.split_once(" = ").map_or("-", |(key, _)| key);
+        line == "[[target]]" || key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let lines = text.lines().map(|line| line.strip_prefix(prefix).filter(|rest| is_toml(rest)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    let sample = fs::read_to_string("config/pingtest.toml").unwrap();
+    let explicit = uncommented(&sample, "# ");
+    assert_eq!(explicit.matches("\ntimeout = ").count(), 1, "nothing was uncommented");
+    assert_eq!(parse(&explicit), parse(&sample));
+    let bare = parse("[[target]]\nhost = \"127.0.0.1\"\nname = \"localhost\"");
+    assert_eq!(parse(&sample), bare);
+}
+
+#[test]
+fn the_examples_within_the_sample_are_valid() {
+    let sample = fs::read_to_string("config/pingtest.toml").unwrap();
+    let settings = parse(&uncommented(&sample, "#   ")).unwrap();
+    assert_eq!(settings.targets.len(), 3);
+    assert!(settings.targets[0].options.mark.is_some());
+}
+
+#[test]
+fn the_quickstart_pings_this_machine_over_both_families() {
+    let settings = read("config/quickstart.toml");
+    let names: Vec<_> = settings.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["127.0.0.1", "::1"]);
+    assert_eq!(settings.log.dir, Path::new("log"));
+}
+
+#[test]
+fn included_targets_follow_those_of_the_main_file_in_the_order_of_their_paths() {
+    let settings = read("tests/config/good/include/main.toml");
+    let names: Vec<_> = settings.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["main", "single", "a", "b1", "b2"]);
+    let files: Vec<_> = settings.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(files, ["main.toml", "single.toml", "a.toml", "b.toml"]);
+}
+
+#[test]
+fn an_included_target_inherits_the_defaults_of_the_main_file() {
+    let settings = read("tests/config/good/include/main.toml");
+    assert!(settings.targets.iter().all(|target| target.size == 100));
+}
+
+#[test]
+fn both_makes_two_targets_with_phases_of_their_own() {
+    let settings = parse("[[target]]\nhost = \"example.org\"\nfamily = \"both\"").unwrap();
+    let [ipv4, ipv6] = &settings.targets[..] else { panic!("{settings:?}") };
+    assert_eq!((ipv4.name.as_str(), ipv4.family), ("example.org.ipv4", Family::Ipv4));
+    assert_eq!((ipv6.name.as_str(), ipv6.family), ("example.org.ipv6", Family::Ipv6));
+    assert_eq!(ipv4.host, Host::Name("example.org".into()));
+    assert_ne!(ipv4.phase, ipv6.phase);
+}
+
+#[test]
+fn a_source_decides_which_family_of_a_name_is_meant() {
+    let settings = parse("[[target]]\nhost = \"example.org\"\nsource = \"2001:db8::1\"").unwrap();
+    assert_eq!(settings.targets[0].family, Family::Ipv6);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let problems = load(Path::new("no/such.toml"), &Environment::default()).unwrap_err();
+    assert_eq!(problems.to_string(), "no/such.toml: cannot be read: No such file or directory (os error 2)");
+}
+
+#[test]
+fn ten_thousand_targets_load() {
+    let text: String = (0..10_000).map(|i| format!("[[target]]\nhost = \"10.1.{}.{}\"\n", i / 250, i % 250)).collect();
+    assert_eq!(parse(&text).map(|settings| settings.targets.len()), Ok(10_000));
+}
+
+proptest! {
+    #[test]
+    fn no_text_brings_the_reader_down(text in any::<String>()) {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_toml_like_text_brings_the_reader_down(
+        parts in prop::collection::vec(prop::sample::select(PARTS), 0..40)
+    ) {
+        let _ = parse(&parts.concat());
+    }
+
+    #[test]
+    fn no_change_to_the_sample_brings_the_reader_down(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..8_usize, REPLACEMENT), 1..6)
+    ) {
+        let sample = uncommented(include_str!("../config/pingtest.toml"), "# ");
+        let mut text: Vec<char> = sample.chars().collect();
+        for (at, len, replacement) in cuts {
+            let start = at.index(text.len());
+            let end = (start + len).min(text.len());
+            text.splice(start..end, replacement.chars());
+        }
+        let _ = parse(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn a_problem_stays_on_its_line(key in "[a-z\"\\\\\u{1b}\n]{0,8}", value in any::<String>()) {
+        if let Err(problems) = parse_str(&format!("{key} = {value:?}"), Path::new("f"), &Environment::default()) {
+            for problem in problems.iter() {
+                prop_assert!(!problem.to_string().contains(char::is_control));
+            }
+        }
+    }
+}
+
+/// A few printable characters, or one that means something to TOML.
+const REPLACEMENT: &str = "\\PC{0,3}|[\\x00-\\x20\"=\\[\\]{}.#]";
+
+/// Pieces of TOML, to be strung together at random.
+const PARTS: &[&str] = &[
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    ".",
+    ",",
+    "\n",
+    " ",
+    "#",
+    "\"",
+    "'",
+    "\"\"\"",
+    "target",
+    "defaults",
+    "log",
+    "host",
+    "name",
+    "include",
+    "interval",
+    "size",
+    "1",
+    "-",
+    "1.5",
+    "true",
+    "\"1s\"",
+    "\"::1\"",
+    "\"web001\"",
+    "[[target]]\n",
+    "[defaults]\n",
+    "[log]\n",
+    "host = \"a\"\n",
+    "family = \"both\"\n",
+    "source = \"::1\"\n",
+    "\u{feff}",
+    "\r",
+    "ä",
+    "\0",
+];
