@@ -18,6 +18,7 @@ pub mod window;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +28,14 @@ use leg::{Echo, EchoSeen, Leg};
 use lookup::Lookups;
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
-use schedule::{Schedule, Slot};
-use target::{Addr, Host, IpVersion, Name, SocketOptions, Target};
+use schedule::{Schedule, Slot, ceil_to_grid};
+use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
 
 /// Between a probe's deadline and its judgement: the time a packet stamped by the kernel may take to reach the socket where we
 /// can read it.
 const GRACE: Duration = Duration::from_millis(5);
-
-/// Judgements are made on this grid, so that the losses of many targets share wake-ups.
-const JUDGEMENT_GRID: Duration = Duration::from_millis(5);
 
 /// A suspend shorter than this is the clocks being read one after the other.
 const MIN_SUSPEND: Duration = Duration::from_millis(100);
@@ -69,6 +67,28 @@ pub struct SocketKey {
     pub version: IpVersion,
     /// With which options.
     pub options: SocketOptions,
+}
+
+impl fmt::Display for SocketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.version {
+            IpVersion::V4 => "IPv4",
+            IpVersion::V6 => "IPv6",
+        })?;
+        let SocketOptions { ttl, dscp, fragmentation, source, interface, mark } = &self.options;
+        let numbers = [("ttl", ttl.map(u32::from)), ("dscp", dscp.map(u32::from)), ("mark", *mark)];
+        for (name, value) in numbers.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            write!(f, " {name}={value}")?;
+        }
+        match fragmentation {
+            Fragmentation::Allowed => {}
+            Fragmentation::Forbidden => f.write_str(" dont_fragment")?,
+        }
+        if let Some(source) = source {
+            write!(f, " source={source}")?;
+        }
+        interface.as_ref().map_or(Ok(()), |interface| write!(f, " interface={}", interface.as_str()))
+    }
 }
 
 /// A probe to be sent at once.
@@ -155,12 +175,12 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// A monitor of no targets, whose timetable begins at `now`.
+    /// A monitor of no targets, whose timetable begins at `now`, to the grid.
     pub fn new(identity: Identity, start: Start, now: Now) -> Self {
         Self {
             identity,
             start,
-            t0: now.mono,
+            t0: ceil_to_grid(now.mono),
             last: now,
             legs: Vec::new(),
             by_name: HashMap::new(),
@@ -231,7 +251,7 @@ impl Monitor {
         let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
         leg.handle_sent(probe.id.seq, sent, result, &mut self.records);
         if result.is_ok() {
-            let judged = ceil(sent.mono + leg.target.timeout + GRACE, JUDGEMENT_GRID);
+            let judged = ceil_to_grid(sent.mono + leg.target.timeout + GRACE);
             self.judgements.push(Reverse((judged, probe.id)));
         }
     }
@@ -603,12 +623,6 @@ fn intern(sockets: &mut Vec<SocketKey>, dropped: &mut Vec<Option<Mono>>, key: So
         sockets.len() - 1
     });
     SocketId(index)
-}
-
-/// The first instant of the grid that is not before `at`.
-fn ceil(at: Mono, grid: Duration) -> Mono {
-    let step = u64::try_from(grid.as_nanos()).unwrap_or(u64::MAX).max(1);
-    Mono::from_nanos(at.as_nanos().div_ceil(step).saturating_mul(step))
 }
 
 #[cfg(test)]

@@ -12,9 +12,15 @@ use super::time::Mono;
 /// highest rate we aim at, 100,000 probes a second, it bounds what is sent at once to 10,000 packets.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
-/// Phases lie on this grid, so that targets share wake-ups: with a thousand targets a second, each wake-up serves five. A
-/// burst of one grid step is at most 250 packets at 50,000 probes a second.
-const PHASE_GRID: Duration = Duration::from_millis(5);
+/// Phases, judgements and, under load, looks at what has arrived lie on this grid, so that they share wake-ups: with a thousand
+/// targets a second, each wake-up serves five. A burst of one grid step is 250 packets at 50,000 probes a second.
+pub const GRID: Duration = Duration::from_millis(5);
+
+/// The first instant of the grid that is not before `at`.
+pub fn ceil_to_grid(at: Mono) -> Mono {
+    let step = GRID.as_nanos() as u64;
+    Mono::from_nanos(at.as_nanos().div_ceil(step).saturating_mul(step))
+}
 
 /// The timetable of one target.
 #[derive(Debug)]
@@ -132,7 +138,7 @@ pub fn stable_phase(name: &str, interval: Duration) -> Duration {
     let span = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
     // hash / 2^64 is a fraction in [0, 1): multiply, then shift, and no modulo favours the low end.
     let scaled = ((u128::from(hash(name.as_bytes())) * u128::from(span)) >> 64) as u64;
-    Duration::from_nanos(scaled - scaled % PHASE_GRID.as_nanos() as u64)
+    Duration::from_nanos(scaled - scaled % GRID.as_nanos() as u64)
 }
 
 /// FNV-1a (64 bits), then MurmurHash3's finaliser: FNV alone leaves the high bits of short, similar names nearly equal, and the

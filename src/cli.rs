@@ -1,0 +1,319 @@
+//! Arguments → what is to be done. One definition makes the parser, `--help`, the manual page and the completions.
+//!
+//! The letters of `ping` are those of iputils' ping(8). Values are held against the same rules as the configuration's.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::settings::{DEFAULT_INTERVAL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIMEOUT, DEFAULT_TIME_FORMAT};
+use crate::config::{self, value};
+use crate::daemon::{self, Error};
+use crate::logging;
+use crate::monitor::target::{Addr, Family, Host, Interface, SocketOptions, Target};
+use crate::ping::{self, Outcome, Request};
+use crate::sink::file::{Output, Place};
+use crate::sink::line::{Format, Labels, StampFormat, Style};
+
+const DEFAULT_CONFIG: &str = "/etc/pingtest/pingtest.toml";
+
+/// Exit codes, after sysexits(3).
+mod exit {
+    pub(super) const SILENT: u8 = 1;
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const SOFTWARE: u8 = 70;
+    pub(super) const NOT_PERMITTED: u8 = 77;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+/// Pings many hosts for as long as you like and writes a time-stamped line for every reply and every loss at once.
+#[derive(Debug, Parser)]
+#[command(name = "pingtest", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 ok, 1 a target of ping never answered, 64 wrong usage, 70 a bug, \
+    77 not allowed to open ICMP sockets, 78 bad configuration.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    ///
+    /// SIGHUP reloads the configuration: unchanged targets go on undisturbed, and a bad file changes nothing. SIGTERM and SIGINT
+    /// stop within two seconds, every line written.
+    Run(ConfigFile),
+    /// Ping hosts without a configuration: lines to standard output, a summary at the end
+    Ping(Box<PingArgs>),
+    /// Read the configuration and print every problem in it
+    Check(ConfigFile),
+    /// Print the manual page
+    Man,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct PingArgs {
+    /// Addresses or names
+    #[arg(value_name = "HOST", required = true, value_parser = host)]
+    hosts: Vec<Host>,
+    /// Stop after this many probes to each host
+    #[arg(short = 'c', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Time between probes, seconds or with a unit (0.2, 200ms) [default: 1]
+    #[arg(short = 'i', value_name = "INTERVAL", value_parser = interval)]
+    interval: Option<Duration>,
+    /// How long to wait for each reply, seconds or with a unit; may be longer than the interval [default: 2]
+    #[arg(short = 'W', value_name = "TIMEOUT", value_parser = timeout)]
+    timeout: Option<Duration>,
+    /// Stop after this time, seconds or with a unit
+    #[arg(short = 'w', value_name = "DEADLINE", value_parser = deadline)]
+    deadline: Option<Duration>,
+    /// Payload in bytes, 0 to 65500 [default: 56]
+    #[arg(short = 's', value_name = "SIZE", value_parser = size)]
+    size: Option<u16>,
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    ipv6: bool,
+    /// Time to live, 1 to 255
+    #[arg(short = 't', value_name = "TTL", value_parser = clap::value_parser!(u8).range(1..))]
+    ttl: Option<u8>,
+    /// Network interface to send through, or address to send from
+    #[arg(short = 'I', value_name = "INTERFACE", value_parser = origin)]
+    origin: Option<Origin>,
+    /// Print time stamps; they are printed anyway
+    #[arg(short = 'D')]
+    stamps: bool,
+    /// Print the summary only
+    #[arg(short = 'q')]
+    quiet: bool,
+    /// Print JSON lines; the summary goes to standard error
+    #[arg(long)]
+    json: bool,
+    /// Append the lines to a file as well
+    #[arg(short = 'o', value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What `-I` names.
+#[derive(Debug, Clone)]
+enum Origin {
+    Source(IpAddr),
+    Interface(Interface),
+}
+
+/// Runs the program on its command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    match cli.command {
+        Command::Run(ConfigFile { config }) => {
+            logging::start();
+            concluded(daemon::run(&config))
+        }
+        Command::Ping(args) => {
+            logging::start();
+            ping(*args)
+        }
+        Command::Check(ConfigFile { config }) => check(&config),
+        Command::Man => printed(manual),
+        Command::Completions { shell } => printed(|out| {
+            clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
+            Ok(())
+        }),
+    }
+}
+
+/// Help and version are no misuse.
+fn misused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn concluded(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> ExitCode {
+    complain(&error.to_string());
+    ExitCode::from(match error {
+        Error::Config(_) | Error::Log(_) => exit::CONFIG,
+        Error::NotPermitted(_) | Error::OptionNotPermitted(_) => exit::NOT_PERMITTED,
+        Error::System(_) | Error::Died => exit::SOFTWARE,
+    })
+}
+
+/// Whoever reads standard error may have gone; then there is nobody to tell.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "pingtest: {text}");
+}
+
+fn check(config: &std::path::Path) -> ExitCode {
+    match config::load(config, &daemon::environment()) {
+        Ok(settings) => printed(|out| {
+            let files = settings.files.len();
+            let (files, s) = (files, if files == 1 { "" } else { "s" });
+            writeln!(out, "{}: ok, {} targets in {files} file{s}", config.display(), settings.targets.len())
+        }),
+        Err(problems) => {
+            let _ = writeln!(io::stderr().lock(), "{problems}");
+            ExitCode::from(exit::CONFIG)
+        }
+    }
+}
+
+fn printed(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
+    let mut text = Vec::new();
+    let done = print(&mut text).and_then(|()| io::stdout().lock().write_all(&text));
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&Error::System(error)),
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn manual(out: &mut dyn Write) -> io::Result<()> {
+    clap_mangen::Man::new(Cli::command().flatten_help(true)).render(out)
+}
+
+fn ping(args: PingArgs) -> ExitCode {
+    let format = if args.json { Format::Json } else { Format::Text };
+    let request = match args.targets() {
+        Ok(targets) => Request { targets, outputs: args.outputs(format), deadline: args.deadline, format },
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    match ping::ping(request) {
+        Ok(Outcome::AllAnswered) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeSilent) => ExitCode::from(exit::SILENT),
+        Err(error) => failed(&error),
+    }
+}
+
+impl PingArgs {
+    fn targets(&self) -> Result<Vec<Arc<Target>>, String> {
+        let hosts = self.hosts.iter().enumerate();
+        let targets: Vec<_> = hosts.map(|(index, host)| self.target(index, host)).collect::<Result<_, _>>()?;
+        for (index, target) in targets.iter().enumerate() {
+            if targets[..index].iter().any(|earlier| earlier.name == target.name) {
+                return Err(format!("{} is given twice", target.host));
+            }
+        }
+        Ok(targets)
+    }
+
+    fn target(&self, index: usize, host: &Host) -> Result<Arc<Target>, String> {
+        let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
+        let count = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        Ok(Arc::new(Target {
+            name: value::default_name(host).map_err(|refusal| format!("{host}: {refusal}"))?,
+            host: host.clone(),
+            family: self.family(host)?,
+            interval,
+            // The first host at once, the others evenly after it.
+            phase: interval / count.max(1) * u32::try_from(index).unwrap_or(u32::MAX),
+            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            size: self.size.unwrap_or(DEFAULT_SIZE),
+            options: self.options(),
+            resolve_every: DEFAULT_RESOLVE_EVERY,
+            count: self.count,
+        }))
+    }
+
+    /// What `-4`, `-6` and a source address leave of the host's families.
+    fn family(&self, host: &Host) -> Result<Family, String> {
+        let wanted = match (self.ipv4, self.ipv6, &self.origin) {
+            (true, _, _) => Family::Ipv4,
+            (_, true, _) => Family::Ipv6,
+            (_, _, Some(Origin::Source(IpAddr::V4(_)))) => Family::Ipv4,
+            (_, _, Some(Origin::Source(IpAddr::V6(_)))) => Family::Ipv6,
+            (_, _, Some(Origin::Interface(_)) | None) => Family::Any,
+        };
+        let source_fits = match &self.origin {
+            Some(Origin::Source(source)) => wanted.admits(Addr::from(*source).version()),
+            Some(Origin::Interface(_)) | None => true,
+        };
+        let host_fits = match host {
+            Host::Address(addr) => wanted.admits(addr.version()),
+            Host::Name(_) => true,
+        };
+        if source_fits && host_fits { Ok(wanted) } else { Err(format!("{host}: the address families do not fit together")) }
+    }
+
+    fn options(&self) -> SocketOptions {
+        let (source, interface) = match &self.origin {
+            Some(Origin::Source(source)) => (Some(*source), None),
+            Some(Origin::Interface(interface)) => (None, Some(interface.clone())),
+            None => (None, None),
+        };
+        SocketOptions { ttl: self.ttl, source, interface, ..SocketOptions::default() }
+    }
+
+    fn outputs(&self, format: Format) -> Vec<Output> {
+        let stamp = StampFormat::new(DEFAULT_TIME_FORMAT).unwrap_or_default();
+        let style = Style { format, stamp, labels: Labels::None };
+        let stdout = (!self.quiet).then(|| Output { place: Place::Stdout, style: style.clone() });
+        let file = self.output.clone().map(|path| Output { place: Place::File { path }, style });
+        stdout.into_iter().chain(file).collect()
+    }
+}
+
+fn host(text: &str) -> Result<Host, String> {
+    value::host(text).map_err(|refusal| refusal.to_string())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    value::interval(&with_unit(text)).map_err(|refusal| refusal.to_string())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    value::timeout(&with_unit(text)).map_err(|refusal| refusal.to_string())
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    value::timeout(&with_unit(text)).map_err(|refusal| refusal.to_string())
+}
+
+/// iputils takes plain seconds.
+fn with_unit(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if plain { format!("{text}s") } else { text.to_owned() }
+}
+
+fn size(text: &str) -> Result<u16, String> {
+    let bytes = text.parse().map_err(|_| "must be a number of bytes".to_owned())?;
+    value::size(bytes).map_err(|refusal| refusal.to_string())
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return value::source(text).map(Origin::Source).map_err(|refusal| refusal.to_string());
+    }
+    value::interface(text).map(Origin::Interface).map_err(|refusal| refusal.to_string())
+}

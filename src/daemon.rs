@@ -1,0 +1,394 @@
+//! The composition: which part is made of what, who talks to whom, in which order everything starts, reloads and ends.
+//!
+//! It decides nothing about probes. `pingtest run` and `pingtest ping` are built here from the same parts.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
+use tracing::{debug, error, info, warn};
+
+use crate::config::{self, Environment, Format, Layout, Log, Problems, Settings};
+use crate::driver::{self, Command, Notice, Outlet, Running, Secrets, Setup};
+use crate::icmp::engine;
+use crate::icmp::socket::{Kind, OpenError, Socket};
+use crate::monitor::record::Record;
+use crate::monitor::target::{IpVersion, Target};
+use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
+use crate::resolve::Resolver;
+use crate::sink::file::{self, Control, Limits, Output, Place, Queue, Writer};
+use crate::sink::line::{self, Labels, StampFormat, Style};
+
+/// From the order to stop to the end of the process at the latest, whatever hangs: less than the two seconds promised. The loop and
+/// the log have half of it each.
+const STOP_WITHIN: Duration = Duration::from_millis(1800);
+
+/// How often threads that are stopping are looked at.
+const STOP_POLL: Duration = Duration::from_millis(2);
+
+/// Notices that may wait for the main thread; more than a human can read.
+const NOTICES: usize = 1024;
+
+/// Descriptors for everything but log files: sockets, timers, the resolver's, standard streams.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Log files kept open at a time at most. Each costs about half a KiB in the kernel.
+const OPEN_FILES: u64 = 16_384;
+
+/// Why the program could not start, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is not fit for use.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// A file of the log cannot be used.
+    #[error("{0}")]
+    Log(#[from] file::Error),
+    /// Neither kind of ICMP socket may be opened.
+    #[error(
+        "not allowed to open ICMP sockets ({0}). Either of these helps:\n  \
+         - give the program CAP_NET_RAW: setcap cap_net_raw+ep /usr/bin/pingtest, or AmbientCapabilities=CAP_NET_RAW in its unit\n  \
+         - let its group use datagram ICMP sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
+    )]
+    NotPermitted(OpenError),
+    /// A socket option of the configuration needs a right that is missing.
+    #[error("not allowed to set {0}: a mark needs CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17)")]
+    OptionNotPermitted(OpenError),
+    /// The system gives no thread, timer, descriptor or random number.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The loop ended without a word: a bug.
+    #[error("the probing thread died; please report this as a bug")]
+    Died,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Why it could not start, or not go on.
+pub fn run(config: &Path) -> Result<(), Error> {
+    let settings = config::load(config, &environment())?;
+    runtime()?.block_on(async { Daemon::start(config, settings)?.run().await })
+}
+
+struct Daemon {
+    config: PathBuf,
+    log: Log,
+    parts: Parts,
+    signals: Signals,
+}
+
+struct Signals {
+    hang_up: Signal,
+    stop: StopSignals,
+}
+
+impl Daemon {
+    fn start(config: &Path, settings: Settings) -> Result<Self, Error> {
+        let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        let kind = permitted(&settings.targets)?;
+        let (count, dir) = (settings.targets.len(), settings.log.dir.display().to_string());
+        let parts = Parts::start(settings.targets, Start::Spread, &[output(&settings.log)], Tap::Daemon)?;
+        info!("probing {count} targets through {kind} sockets, lines go to {dir}");
+        Ok(Self { config: config.to_owned(), log: settings.log, parts, signals })
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        let ended = loop {
+            tokio::select! {
+                ended = &mut self.parts.driver.ended => break ended,
+                Some(told) = self.parts.notices.recv() => tell(&told),
+                _ = self.signals.hang_up.recv() => self.reload(),
+                signal = self.signals.stop.recv() => {
+                    info!("stopping on {signal}");
+                    return self.parts.stop().await.map(drop);
+                }
+            }
+        };
+        error!("the probing thread has ended by itself");
+        ended.map_err(|_| Error::Died)?.map_err(Error::System).and(Err(Error::Died))
+    }
+
+    /// A configuration that is wrong, or that this process may not use, changes nothing.
+    fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(count) => info!("configuration reloaded: {count} targets"),
+            Err(error) => {
+                error!("not reloaded, the configuration in force stays:");
+                error.to_string().lines().for_each(|line| error!("{line}"));
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<usize, Error> {
+        let settings = config::load(&self.config, &environment())?;
+        permitted(&settings.targets)?;
+        if settings.log == self.log {
+            self.parts.log.reopen();
+        } else {
+            self.parts.log.replace(&[output(&settings.log)])?;
+            self.log = settings.log;
+        }
+        let count = settings.targets.len();
+        // A loop that has ended is noticed by the caller's next turn.
+        let _ = self.parts.commands.send(Command::Targets(settings.targets));
+        Ok(count)
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either. Cancel safe.
+    pub(crate) async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The running parts: the loop, the resolver behind it, the log behind both.
+pub(crate) struct Parts {
+    pub(crate) driver: Running,
+    pub(crate) commands: UnboundedSender<Command>,
+    pub(crate) notices: Receiver<Told>,
+    log: Control,
+    writer: std::thread::JoinHandle<()>,
+}
+
+/// What reaches the main thread.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Driver(Notice),
+    Log(file::Notice),
+}
+
+/// Who else sees the records on their way to the log.
+pub(crate) enum Tap {
+    /// Nobody.
+    Daemon,
+    /// `pingtest ping`'s summary.
+    Ping(Box<dyn FnMut(&Record) + Send>),
+}
+
+impl Parts {
+    pub(crate) fn start(targets: Vec<Arc<Target>>, start: Start, outputs: &[Output], tap: Tap) -> Result<Self, Error> {
+        let limits = Limits { open_files: open_files(), waiting: Limits::WAITING };
+        let (notices, told) = mpsc::channel(NOTICES);
+        let log_notices = notices.clone();
+        let writer = Writer::spawn(outputs, limits, zone_name, move |notice| {
+            // Where the main thread is that far behind, one notice more or less tells nothing.
+            let _ = log_notices.try_send(Told::Log(notice));
+        })?;
+        let (commands, orders) = mpsc::unbounded_channel();
+        let outlet = Outbox { queue: writer.queue, notices, resolver: Resolver::new(), commands: commands.clone(), tap };
+        let driver = driver::spawn(Setup { targets, start, secrets: secrets()?, commands: orders, outlet })?;
+        Ok(Self { driver, commands, notices: told, log: writer.control, writer: writer.thread })
+    }
+
+    /// Stops everything within [`STOP_WITHIN`]. `None` where the loop itself hangs.
+    pub(crate) async fn stop(&mut self) -> Result<Option<Monitor>, Error> {
+        let _ = self.commands.send(Command::Stop);
+        let Ok(ended) = tokio::time::timeout(STOP_WITHIN / 2, &mut self.driver.ended).await else {
+            error!("the probing thread does not stop");
+            return Ok(None);
+        };
+        self.log_ended().await;
+        Ok(Some(ended.map_err(|_| Error::Died)??))
+    }
+
+    /// The loop has ended and dropped its end of the queue, so the log ends when all is written: waits for that, but not for ever.
+    /// What the log could not write by then is lost and said to be.
+    pub(crate) async fn log_ended(&mut self) {
+        let written = async {
+            while !self.writer.is_finished() {
+                tokio::time::sleep(STOP_POLL).await;
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN / 2, written).await.is_err() {
+            error!("the log could not be written to its end; its last lines are lost");
+        }
+        while let Ok(told) = self.notices.try_recv() {
+            tell(&told);
+        }
+    }
+}
+
+/// The loop's outlet: each of its parts takes what it is given without making the loop wait.
+struct Outbox {
+    queue: Queue,
+    notices: Sender<Told>,
+    resolver: Resolver,
+    commands: UnboundedSender<Command>,
+    tap: Tap,
+}
+
+impl Outlet for Outbox {
+    fn record(&mut self, record: Record) {
+        match &mut self.tap {
+            Tap::Daemon => {}
+            Tap::Ping(see) => see(&record),
+        }
+        self.queue.push(record);
+    }
+
+    fn flush(&mut self) {
+        self.queue.flush();
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        // Where the main thread is that far behind, one notice more or less tells nothing.
+        let _ = self.notices.try_send(Told::Driver(notice));
+    }
+
+    fn look_up(&mut self, lookup: Lookup) {
+        let commands = self.commands.clone();
+        self.resolver.look_up(lookup, move |target, found| {
+            // A loop that has ended needs no answer.
+            let _ = commands.send(Command::Resolved(target, found));
+        });
+    }
+}
+
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+pub(crate) fn environment() -> Environment {
+    Environment { logs_directory: std::env::var_os("LOGS_DIRECTORY") }
+}
+
+/// Opens and closes a socket for each set of options, so that missing rights are told at the start and not once a second. What is
+/// missing otherwise, an interface or an address, may come later. Must be called within a tokio runtime.
+///
+/// # Errors
+/// [`Error::NotPermitted`] and [`Error::OptionNotPermitted`].
+pub(crate) fn permitted(targets: &[Arc<Target>]) -> Result<&'static str, Error> {
+    let plain = [IpVersion::V4, IpVersion::V6].map(|version| open(SocketKey { version, options: Default::default() }));
+    if let Some(error) = plain.iter().filter_map(|opened| opened.as_ref().err()).find(|error| is_denial(error))
+        && plain.iter().all(Result::is_err)
+    {
+        return Err(Error::NotPermitted(*error));
+    }
+    let mut options: Vec<_> = targets.iter().map(|target| &target.options).collect();
+    options.sort();
+    options.dedup();
+    for options in options {
+        let version = if options.source.is_some_and(|source| source.is_ipv6()) { IpVersion::V6 } else { IpVersion::V4 };
+        if let Err(error) = open(SocketKey { version, options: options.clone() })
+            && is_denial(&error)
+        {
+            return Err(Error::OptionNotPermitted(error));
+        }
+    }
+    Ok(match plain.into_iter().flatten().next() {
+        Some(Kind::Raw) => "raw",
+        Some(Kind::Datagram) | None => "datagram",
+    })
+}
+
+fn open(key: SocketKey) -> Result<Kind, OpenError> {
+    /// Nothing will be received.
+    const BUFFER: usize = 4096;
+    Socket::open(&key, 0, BUFFER).map(|socket| socket.kind())
+}
+
+fn is_denial(error: &OpenError) -> bool {
+    matches!(error.errno, Errno::EPERM | Errno::EACCES)
+}
+
+fn secrets() -> io::Result<Secrets> {
+    let mut bytes = [0; 18];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let [high, low, key @ ..] = bytes;
+    Ok(Secrets { key, ident: u16::from_be_bytes([high, low]) })
+}
+
+fn zone_name(index: u32) -> Option<Arc<str>> {
+    nix::net::if_::if_indextoname(index).ok().and_then(|name| name.to_str().ok().map(Into::into))
+}
+
+/// As many files as the limits allow: the soft limit on descriptors is raised to the hard one, as systemd.exec(5) recommends to
+/// programs that do not use select(2).
+fn open_files() -> NonZeroUsize {
+    let (mut soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        soft = hard;
+    }
+    let files = soft.saturating_sub(OTHER_DESCRIPTORS).clamp(1, OPEN_FILES);
+    usize::try_from(files).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn output(log: &Log) -> Output {
+    let (place, labels) = match log.layout {
+        Layout::PerTarget => (Place::PerTarget { dir: log.dir.clone() }, Labels::None),
+        Layout::Combined => (Place::File { path: log.dir.join("pingtest.log") }, Labels::Bracketed),
+    };
+    let format = match log.format {
+        Format::Text => line::Format::Text,
+        Format::Json => line::Format::Json,
+    };
+    // The configuration has checked it; were its rule ever laxer than the log's, the default would do.
+    let stamp = StampFormat::new(&log.time_format).unwrap_or_default();
+    Output { place, style: Style { format, stamp, labels } }
+}
+
+/// Says on standard error what a part had to tell.
+pub(crate) fn tell(told: &Told) {
+    match told {
+        Told::Driver(Notice::Monitor(notice)) => tell_of_monitor(notice),
+        Told::Driver(Notice::Engine(notice)) => tell_of_engine(notice),
+        Told::Log(notice) => tell_of_log(notice),
+    }
+}
+
+fn tell_of_monitor(notice: &monitor::Notice) {
+    use monitor::Notice;
+    match notice {
+        Notice::NotResolved { target, error } => warn!("{}: {}: {error}", target.name, target.host),
+        Notice::Resolved { target, addr } => info!("{}: {} is {}", target.name, target.host, addr.ip),
+        Notice::ClockSetForward(by) => warn!("the clock was set forward by {:.3} s", by.as_secs_f64()),
+        Notice::ClockSetBack(by) => warn!("the clock was set back by {:.3} s", by.as_secs_f64()),
+        Notice::Suspended(time) => warn!("the system was suspended for {:.1} s", time.as_secs_f64()),
+        Notice::TooManyTargets(target) => error!("{}: left out, there are too many targets", target.name),
+    }
+}
+
+fn tell_of_engine(notice: &engine::Notice) {
+    use engine::Notice;
+    match notice {
+        Notice::NotOpened(key, error) => warn!("no socket for {key}: {error}"),
+        Notice::Reopened(key) => info!("socket for {key} opened anew"),
+        Notice::SmallBuffer { replies, wanted } => warn!(
+            "the receive buffer holds {replies} replies and should hold {wanted}: raise net.core.rmem_max, or replies may be \
+             dropped here under load (they would be called not measured)"
+        ),
+        Notice::Dropped(count) => warn!("{count} packets were dropped here because a receive buffer was full"),
+    }
+}
+
+fn tell_of_log(notice: &file::Notice) {
+    use file::Notice;
+    match notice {
+        Notice::Failed { path, error } => error!("cannot write {}: {error}", path.display()),
+        Notice::Recovered { path, not_written } => info!("{} is written again, {not_written} lines are lost", path.display()),
+        Notice::Abandoned { path, not_written } => error!("{} was given up, {not_written} lines are lost", path.display()),
+        Notice::StdoutClosed => debug!("nobody reads standard output any more"),
+    }
+}

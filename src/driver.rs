@@ -1,0 +1,299 @@
+//! The one loop: what is due, what came in, what was resolved, what was ordered → the monitor → what is to be done.
+//!
+//! It runs on a thread of its own and awaits nothing but its own wake-up: no look-up, no file, no lock. No rule lives here. Each
+//! turn goes the same way: clocks, packets, orders, judgements, probes, look-ups, records.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
+use crate::clock::{self, Alarm};
+use crate::icmp::engine::{self, Engine, Incoming, Load};
+use crate::monitor::identity::{Identity, TargetId};
+use crate::monitor::record::{Record, SendError};
+use crate::monitor::sample::{Arrival, Sample};
+use crate::monitor::schedule::{GRID, ceil_to_grid};
+use crate::monitor::target::{Addr, Target};
+use crate::monitor::time::{Mono, Now, Stamp};
+use crate::monitor::{self, Lookup, Monitor, Probe, Start};
+
+/// From this many probes a second on, the loop looks at the sockets on the schedule's grid instead of waking for every reply. Below
+/// it a wake-up a reply costs less than two per cent of a core, and the line is there at once.
+const LOADED: f64 = 400.0;
+
+/// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
+const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
+
+/// What the loop is told.
+#[derive(Debug)]
+pub enum Command {
+    /// These targets are wanted from here on.
+    Targets(Vec<Arc<Target>>),
+    /// A look-up has ended.
+    Resolved(TargetId, Result<Vec<Addr>, Arc<str>>),
+    /// Finish.
+    Stop,
+}
+
+/// What the loop has to tell its operator.
+#[derive(Debug)]
+pub enum Notice {
+    /// About targets and clocks.
+    Monitor(monitor::Notice),
+    /// About sockets.
+    Engine(engine::Notice),
+}
+
+/// Where the loop leaves what it has. None of this may make it wait.
+pub trait Outlet: Send {
+    /// A line to be written.
+    fn record(&mut self, record: Record);
+    /// The records of this turn are complete.
+    fn flush(&mut self);
+    /// Something the operator should know.
+    fn notice(&mut self, notice: Notice);
+    /// A name to be looked up; the answer comes as [`Command::Resolved`].
+    fn look_up(&mut self, lookup: Lookup);
+}
+
+/// What the loop needs to begin.
+#[derive(Debug)]
+pub struct Setup<O> {
+    /// The targets to begin with.
+    pub targets: Vec<Arc<Target>>,
+    /// When they start.
+    pub start: Start,
+    /// What tells our probes from others'.
+    pub secrets: Secrets,
+    /// Orders and answers.
+    pub commands: UnboundedReceiver<Command>,
+    /// Where everything goes.
+    pub outlet: O,
+}
+
+/// Random numbers drawn at start.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets {
+    /// The key of the probes' tags.
+    pub key: [u8; 16],
+    /// The identifier of the first socket; the others count on from it.
+    pub ident: u16,
+}
+
+/// A loop under way.
+#[derive(Debug)]
+pub struct Running {
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+    /// The targets and their counts when it has ended; an error where it could not go on. Closed without a word where it panicked.
+    pub ended: oneshot::Receiver<io::Result<Monitor>>,
+}
+
+/// Starts the loop on a thread of its own.
+///
+/// # Errors
+/// Where no thread can be had (pthread_create(3)).
+pub fn spawn<O: Outlet + 'static>(setup: Setup<O>) -> io::Result<Running> {
+    let (report, ended) = oneshot::channel();
+    let thread = thread::Builder::new().name("driver".into()).spawn(move || {
+        // Nobody listens any more where the program is past its deadline for stopping.
+        let _ = report.send(run(setup));
+    })?;
+    Ok(Running { thread, ended })
+}
+
+fn run<O: Outlet>(setup: Setup<O>) -> io::Result<Monitor> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async { Driver::new(setup)?.run().await })
+}
+
+struct Driver<O> {
+    monitor: Monitor,
+    engine: Engine,
+    alarm: Alarm,
+    commands: UnboundedReceiver<Command>,
+    outlet: O,
+    loaded: bool,
+    /// Whether every target has a last probe, so that the loop ends by itself.
+    finite: bool,
+    drops_watched: Mono,
+    records: Vec<Record>,
+    notices: Vec<monitor::Notice>,
+    engine_notices: Vec<engine::Notice>,
+}
+
+/// Why the loop woke.
+enum Wake {
+    Due,
+    Command(Command),
+}
+
+/// Whether there is another turn.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+impl<O: Outlet> Driver<O> {
+    fn new(setup: Setup<O>) -> io::Result<Self> {
+        let Setup { targets, start, secrets, commands, outlet } = setup;
+        let now = clock::now();
+        let mut driver = Self {
+            monitor: Monitor::new(Identity::new(secrets.key), start, now),
+            engine: Engine::new(secrets.ident)?,
+            alarm: Alarm::new()?,
+            commands,
+            outlet,
+            loaded: false,
+            finite: false,
+            drops_watched: now.mono,
+            records: Vec::new(),
+            notices: Vec::new(),
+            engine_notices: Vec::new(),
+        };
+        driver.set_targets(&targets, now)?;
+        Ok(driver)
+    }
+
+    async fn run(mut self) -> io::Result<Monitor> {
+        let mut wake = Wake::Due;
+        while self.turn(wake)? == Flow::GoOn {
+            wake = self.wait().await?;
+        }
+        self.finish()
+    }
+
+    async fn wait(&mut self) -> io::Result<Wake> {
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Ok(Wake::Command(command.unwrap_or(Command::Stop))),
+            alarm = self.alarm.wait() => alarm.map(|()| Wake::Due),
+            readable = self.engine.readable() => readable.map(|()| Wake::Due),
+        }
+    }
+
+    fn turn(&mut self, wake: Wake) -> io::Result<Flow> {
+        let now = clock::now();
+        self.monitor.handle_clock(now);
+        let drained = self.receive();
+        let mut flow = match wake {
+            Wake::Due => Flow::GoOn,
+            Wake::Command(command) => self.handle_command(command, now)?,
+        };
+        while flow == Flow::GoOn
+            && let Ok(command) = self.commands.try_recv()
+        {
+            flow = self.handle_command(command, now)?;
+        }
+        self.judge(drained, now);
+        self.send_due(now);
+        while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
+            self.outlet.look_up(lookup);
+        }
+        self.hand_out();
+        let deadline = self.deadline(now);
+        self.alarm.set(deadline)?;
+        Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
+    }
+
+    fn receive(&mut self) -> Stamp {
+        let monitor = &mut self.monitor;
+        self.engine.receive(clock::now, |incoming| monitor.handle_sample(&sample(incoming)))
+    }
+
+    fn handle_command(&mut self, command: Command, now: Now) -> io::Result<Flow> {
+        match command {
+            Command::Targets(targets) => self.set_targets(&targets, now)?,
+            Command::Resolved(target, result) => {
+                self.monitor.handle_resolved(target, result.as_deref().map_err(Arc::clone), now);
+            }
+            Command::Stop => return Ok(Flow::Stop),
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn set_targets(&mut self, targets: &[Arc<Target>], now: Now) -> io::Result<()> {
+        let rate = targets.iter().map(|target| 1.0 / target.interval.as_secs_f64()).sum();
+        let size = targets.iter().map(|target| usize::from(target.size)).max().unwrap_or(0);
+        self.loaded = rate >= LOADED;
+        self.finite = targets.iter().all(|target| target.count.is_some());
+        self.engine.set_load(Load { rate, size });
+        self.engine.set_armed(!self.loaded)?;
+        self.monitor.handle_targets(targets, now);
+        Ok(())
+    }
+
+    /// Before a loss is judged, the sockets are asked whether they have dropped something: its reply may have been among that.
+    fn judge(&mut self, drained: Stamp, now: Now) {
+        let judging = self.monitor.next_judgement().is_some_and(|judged| judged <= drained.mono);
+        if judging || now.mono - self.drops_watched >= WATCH_DROPS_EVERY {
+            self.drops_watched = now.mono;
+            let monitor = &mut self.monitor;
+            self.engine.drops(|socket| monitor.handle_drops(socket, now.mono));
+        }
+        if judging {
+            self.monitor.handle_expiry(drained);
+        }
+    }
+
+    fn send_due(&mut self, now: Now) {
+        while let Some(probe) = self.monitor.poll_probe(now) {
+            let (sent, result) = self.send(&probe, now);
+            self.monitor.handle_sent(&probe, sent, result);
+        }
+    }
+
+    fn send(&mut self, probe: &Probe, now: Now) -> (Stamp, Result<(), SendError>) {
+        let opened = match self.monitor.socket_key(probe.socket) {
+            Some(key) => self.engine.open(probe.socket, key, now.mono),
+            None => return (now.stamp(), Err(SendError { errno: 0, text: "no socket" })),
+        };
+        if let Err(error) = opened {
+            return (now.stamp(), Err(SendError { errno: error.errno as i32, text: error.errno.desc() }));
+        }
+        let monitor = &self.monitor;
+        self.engine.prepare(probe, |payload| monitor.write_payload(probe, payload));
+        let mono = clock::monotonic();
+        let result = self.engine.transmit(probe, mono);
+        (Stamp { mono, wall: now.wall_at(mono) }, result)
+    }
+
+    fn hand_out(&mut self) {
+        self.monitor.poll_records(&mut self.records);
+        if !self.records.is_empty() {
+            self.records.drain(..).for_each(|record| self.outlet.record(record));
+            self.outlet.flush();
+        }
+        self.monitor.poll_notices(&mut self.notices);
+        self.notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Monitor(notice)));
+        self.engine.poll_notices(&mut self.engine_notices);
+        self.engine_notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Engine(notice)));
+    }
+
+    /// When to wake at the latest: for the monitor, and under load for the replies to what is in flight.
+    fn deadline(&mut self, now: Now) -> Option<Mono> {
+        let due = self.monitor.poll_deadline();
+        let look = (self.loaded && self.monitor.has_open_probes()).then(|| ceil_to_grid(now.mono + GRID / 2));
+        due.into_iter().chain(look).min()
+    }
+
+    /// One last look at the sockets, then the end of everything in flight.
+    fn finish(mut self) -> io::Result<Monitor> {
+        self.receive();
+        self.monitor.handle_stop(clock::now());
+        self.hand_out();
+        Ok(self.monitor)
+    }
+}
+
+/// A packet with its times on our clocks.
+fn sample<'a>(incoming: &Incoming<'a>) -> Sample<'a> {
+    let Incoming { from, ttl, stamped, seen, earliest, message } = *incoming;
+    let stamped = stamped.and_then(|arrived| clock::stamp(arrived, seen));
+    Sample { from, arrival: Arrival { stamped, seen: seen.stamp(), earliest }, ttl, message }
+}

@@ -1,0 +1,26 @@
+//! Diagnostics: what the program has to say about itself, on standard error, never the lines of the log.
+//!
+//! `RUST_LOG` chooses the level (`info` by default). The loop's thread never comes here: writing to standard error may block, so
+//! it sends its notices to the main thread.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::ChronoLocal;
+
+/// Starts diagnostics on standard error. Under systemd the journal stamps each line itself.
+pub fn start() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let to_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    // A second start, as in a test, changes nothing.
+    let _ = if to_journal {
+        builder.without_time().try_init()
+    } else {
+        builder.with_timer(ChronoLocal::new("%F %T%.3f".into())).try_init()
+    };
+}

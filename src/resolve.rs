@@ -1,0 +1,135 @@
+//! Names to addresses, off the loop: the system's resolver, so that /etc/hosts, nsswitch.conf(5) and search domains count.
+//!
+//! getaddrinfo(3) blocks, for half a minute where a name server is silent, so look-ups run on threads of their own. How often and
+//! for which target, `monitor` decides.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::monitor::Lookup;
+use crate::monitor::identity::TargetId;
+use crate::monitor::target::Addr;
+
+/// Look-ups that may hang at a time before the others have to wait for them.
+const THREADS: usize = 16;
+
+/// What a look-up led to: the addresses in the system's order, or the resolver's words.
+pub type Found = Result<Vec<Addr>, Arc<str>>;
+
+/// Threads that look names up.
+#[derive(Debug)]
+pub struct Resolver {
+    jobs: Sender<Lookup>,
+    waiting: Arc<Mutex<Receiver<Lookup>>>,
+    threads: usize,
+}
+
+impl Resolver {
+    /// A resolver without threads: they come with the names.
+    pub fn new() -> Self {
+        let (jobs, waiting) = mpsc::channel();
+        Self { jobs, waiting: Arc::new(Mutex::new(waiting)), threads: 0 }
+    }
+
+    /// Has `lookup` done, and `deliver` told of its end on another thread. Never waits. A target has one look-up under way at a
+    /// time, so no more wait than there are targets.
+    pub fn look_up(&mut self, lookup: Lookup, deliver: impl Fn(TargetId, Found) + Clone + Send + 'static) {
+        if self.threads < THREADS && self.start_thread(deliver) {
+            self.threads += 1;
+        }
+        // The receiver lives as long as this resolver does.
+        let _ = self.jobs.send(lookup);
+    }
+
+    fn start_thread(&self, deliver: impl Fn(TargetId, Found) + Send + 'static) -> bool {
+        let waiting = Arc::clone(&self.waiting);
+        let work = move || {
+            while let Some(lookup) = next(&waiting) {
+                deliver(lookup.target, look_up(&lookup.host));
+            }
+        };
+        thread::Builder::new().name("resolver".into()).spawn(work).is_ok()
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The next look-up; `None` when the resolver has gone.
+fn next(waiting: &Mutex<Receiver<Lookup>>) -> Option<Lookup> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// The addresses of `host`, in the order of RFC 6724.
+///
+/// # Errors
+/// gai_strerror(3)'s words.
+fn look_up(host: &str) -> Found {
+    match (host, 0).to_socket_addrs() {
+        Ok(found) => {
+            let mut addrs: Vec<Addr> = Vec::new();
+            for addr in found.map(addr) {
+                if !addrs.contains(&addr) {
+                    addrs.push(addr);
+                }
+            }
+            Ok(addrs)
+        }
+        Err(error) => Err(words(&error.to_string()).into()),
+    }
+}
+
+fn addr(found: SocketAddr) -> Addr {
+    let scope = match found {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(found) => found.scope_id(),
+    };
+    Addr { ip: found.ip(), scope }
+}
+
+/// The standard library puts a preface before the resolver's own words.
+fn words(error: &str) -> &str {
+    error.strip_prefix("failed to lookup address information: ").unwrap_or(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn target(index: usize) -> TargetId {
+        TargetId::new(index).expect("small")
+    }
+
+    #[test]
+    fn names_lead_to_addresses_and_nonsense_to_the_resolvers_words() {
+        let (tell, told) = mpsc::channel();
+        let deliver = move |target, found| tell.send((target, found)).expect("listening");
+        let mut resolver = Resolver::new();
+        resolver.look_up(Lookup { target: target(0), host: "localhost".into() }, deliver.clone());
+        resolver.look_up(Lookup { target: target(1), host: "no-such-name.invalid".into() }, deliver);
+        for _ in 0..2 {
+            match told.recv_timeout(Duration::from_secs(60)).expect("an answer") {
+                (id, Ok(addrs)) if id == target(0) => {
+                    assert!(addrs.iter().all(|addr| addr.ip.is_loopback()) && !addrs.is_empty(), "{addrs:?}");
+                }
+                (id, Err(error)) if id == target(1) => assert!(!error.contains("failed to lookup"), "{error}"),
+                (id, found) => panic!("{id:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_zone_becomes_a_scope() {
+        let found = look_up("fe80::1%lo").expect("an address literal");
+        assert_eq!(found, [Addr { ip: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)), scope: 1 }]);
+        assert_eq!(look_up("127.0.0.1").expect("an address literal"), [Addr::from(Ipv4Addr::LOCALHOST)]);
+    }
+}
