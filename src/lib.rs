@@ -1,2 +1,3 @@
 //! pingtest
 pub mod monitor;
+pub mod sink;
