@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::monitor::record::{Answer, AnswerKind, Event, Lateness, SendError};
 use crate::monitor::sample::IcmpError;
-use crate::monitor::target::{Family, SocketOptions, Target};
+use crate::monitor::target::Target;
+use crate::sink::fixture::target;
 
 const HOST_UNREACHABLE: IcmpError = IcmpError::V4 { kind: 3, code: 1, info: 0 };
 
@@ -428,21 +429,6 @@ fn literal(name: &str, addr: &str) -> (Target, Option<Addr>) {
 
 fn named(name: &str, host: &str, addr: Option<&str>) -> (Target, Option<Addr>) {
     (target(name, Host::Name(host.into())), addr.map(|addr| ip(addr).into()))
-}
-
-fn target(name: &str, host: Host) -> Target {
-    Target {
-        name: Name::new(name).unwrap(),
-        host,
-        family: Family::Any,
-        interval: Duration::from_secs(1),
-        phase: Duration::ZERO,
-        timeout: Duration::from_secs(2),
-        size: 56,
-        options: SocketOptions::default(),
-        resolve_every: Duration::from_secs(60),
-        count: None,
-    }
 }
 
 fn record((target, addr): (Target, Option<Addr>), event: Event) -> Record {
