@@ -12,7 +12,9 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::settings::{DEFAULT_INTERVAL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIMEOUT, DEFAULT_TIME_FORMAT};
+use crate::config::settings::{
+    DEFAULT_INTERVAL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT,
+};
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
 use crate::logging;
@@ -263,7 +265,11 @@ impl PingArgs {
             Host::Address(addr) => wanted.admits(addr.version()),
             Host::Name(_) => true,
         };
-        if source_fits && host_fits { Ok(wanted) } else { Err(format!("{host}: the address families do not fit together")) }
+        if source_fits && host_fits {
+            Ok(wanted)
+        } else {
+            Err(format!("{host}: the address families do not fit together"))
+        }
     }
 
     fn options(&self) -> SocketOptions {

@@ -197,7 +197,8 @@ impl Parts {
             let _ = log_notices.try_send(Told::Log(notice));
         })?;
         let (commands, orders) = mpsc::unbounded_channel();
-        let outlet = Outbox { queue: writer.queue, notices, resolver: Resolver::new(), commands: commands.clone(), tap };
+        let outlet =
+            Outbox { queue: writer.queue, notices, resolver: Resolver::new(), commands: commands.clone(), tap };
         let driver = driver::spawn(Setup { targets, start, secrets: secrets()?, commands: orders, outlet })?;
         Ok(Self { driver, commands, notices: told, log: writer.control, writer: writer.thread })
     }
@@ -387,8 +388,12 @@ fn tell_of_log(notice: &file::Notice) {
     use file::Notice;
     match notice {
         Notice::Failed { path, error } => error!("cannot write {}: {error}", path.display()),
-        Notice::Recovered { path, not_written } => info!("{} is written again, {not_written} lines are lost", path.display()),
-        Notice::Abandoned { path, not_written } => error!("{} was given up, {not_written} lines are lost", path.display()),
+        Notice::Recovered { path, not_written } => {
+            info!("{} is written again, {not_written} lines are lost", path.display())
+        }
+        Notice::Abandoned { path, not_written } => {
+            error!("{} was given up, {not_written} lines are lost", path.display())
+        }
         Notice::StdoutClosed => debug!("nobody reads standard output any more"),
     }
 }

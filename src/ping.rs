@@ -153,7 +153,8 @@ struct Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Window { sent, replies, late, in_flight, duplicates, not_sent, not_measured, ignored, rtt, .. } = self.window;
+        let Window { sent, replies, late, in_flight, duplicates, not_sent, not_measured, ignored, rtt, .. } =
+            self.window;
         writeln!(f, "--- {} ping statistics ---", self.target.host)?;
         write!(f, "{sent} sent, {replies} received")?;
         if *late > 0 {
@@ -168,7 +169,8 @@ impl fmt::Display for Summary<'_> {
         if let Some(loss) = self.window.loss() {
             write!(f, ", {} % loss", percent(loss))?;
         }
-        let ignored = [(ignored.forged, "forged"), (ignored.stale, "stale"), (ignored.redundant, "redundant replies ignored")];
+        let ignored =
+            [(ignored.forged, "forged"), (ignored.stale, "stale"), (ignored.redundant, "redundant replies ignored")];
         for (count, what) in [(*not_sent, "not sent"), (*not_measured, "not measured")].into_iter().chain(ignored) {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
@@ -179,7 +181,10 @@ impl fmt::Display for Summary<'_> {
         let [median, p95, p99] = self.quantiles.map(|quantile| quantile.clamp(rtt.min, rtt.max));
         let [min, mean, median, p95, p99, max] = [rtt.min, mean, median, p95, p99, rtt.max].map(milliseconds);
         let jitter = milliseconds(rtt.jitter);
-        writeln!(f, "rtt min/mean/median/p95/p99/max = {min}/{mean}/{median}/{p95}/{p99}/{max} ms, jitter (RFC 3550) {jitter} ms")
+        writeln!(
+            f,
+            "rtt min/mean/median/p95/p99/max = {min}/{mean}/{median}/{p95}/{p99}/{max} ms, jitter (RFC 3550) {jitter} ms"
+        )
     }
 }
 

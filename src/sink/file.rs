@@ -1,0 +1,234 @@
+//! Lines in files and on standard output, written by a thread of their own.
+//!
+//! The driver hands records over through a bounded [`Queue`] that never makes it wait; the writer thread renders them and
+//! writes whole lines, at once when it is quiet and in batches under load. Whatever cannot be written is counted, and told of
+//! in the very file that lacks it as soon as that can be written again.
+//!
+//! A line that `write(2)` has taken survives this process, not a loss of power. This module knows no configuration, reads
+//! no clock for a label and prints nothing: trouble goes to the [`Notice`] callback.
+
+mod log_file;
+mod output;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak, mpsc};
+use std::thread::{self, JoinHandle};
+
+pub use queue::Queue;
+
+use self::output::Sink;
+use self::queue::{Inbox, Message, Shared};
+use super::line::Style;
+
+/// Where lines go, and what they look like there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Where.
+    pub place: Place,
+    /// What they look like.
+    pub style: Style,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file for each target, `NAME.log`.
+    PerTarget {
+        /// The directory they are in; made where it is missing.
+        dir: PathBuf,
+    },
+    /// One file for all targets.
+    File {
+        /// The file; made where it is missing, its directory as well.
+        path: PathBuf,
+    },
+    /// Standard output.
+    Stdout,
+}
+
+/// What the log may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Files kept open at a time. One more is open for a moment while another takes its place.
+    pub open_files: NonZeroUsize,
+    /// Records that may wait to be written; further ones are counted and dropped.
+    pub waiting: usize,
+}
+
+impl Limits {
+    /// Records that may wait unless somebody chooses otherwise: 14 MiB of them, or what 50,000 lines a second bring while a
+    /// disk stalls for two and a half seconds.
+    pub const WAITING: usize = 131_072;
+}
+
+/// Something about the log that its operator should hear of.
+#[derive(Debug)]
+pub enum Notice {
+    /// A file could not be written. Told once for each output and kind of error until the output has recovered.
+    Failed {
+        /// The first file in which the error was met.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+    /// All files of an output that had failed are written again.
+    Recovered {
+        /// The output's directory or file.
+        path: PathBuf,
+        /// Lines that were given up meanwhile.
+        not_written: u64,
+    },
+    /// An output that still failed was replaced, or the log ended.
+    Abandoned {
+        /// The output's directory or file.
+        path: PathBuf,
+        /// Lines that were given up, those of the failure before included.
+        not_written: u64,
+    },
+    /// The reader of standard output has gone (EPIPE); nothing more is written there.
+    StdoutClosed,
+}
+
+/// Records and lines that did not reach a file, counted since the start; readable from any thread.
+#[derive(Debug, Default)]
+pub struct Losses {
+    queue_full: AtomicU64,
+    write_failed: AtomicU64,
+}
+
+impl Losses {
+    /// Records dropped because too many were waiting.
+    pub fn queue_full(&self) -> u64 {
+        self.queue_full.load(Ordering::Relaxed)
+    }
+
+    /// Lines given up because a file could not be written for too long.
+    pub fn write_failed(&self) -> u64 {
+        self.write_failed.load(Ordering::Relaxed)
+    }
+
+    fn add_queue_full(&self, count: u64) {
+        self.queue_full.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn add_write_failed(&self, count: u64) {
+        self.write_failed.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// Why the log cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory cannot be used.
+    #[error("cannot write to {}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The thread could not be started.
+    #[error("cannot start the log's thread")]
+    Thread(#[source] io::Error),
+    /// The queue is full, so that there is no room for an order either.
+    #[error("the log is too far behind to take an order")]
+    Behind,
+    /// The thread has ended.
+    #[error("the log has ended")]
+    Ended,
+}
+
+/// A running log: three handles that go to three owners.
+#[derive(Debug)]
+pub struct Writer {
+    /// The driver's end. Dropping it ends the thread after everything has been written.
+    pub queue: Queue,
+    /// The operator's end.
+    pub control: Control,
+    /// The thread itself. A stuck disk holds it up for as long as the disk is stuck: who waits for it keeps a deadline.
+    pub thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts a log. `zones` tells the names of network interfaces and is called by the thread, as is `notify`.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where an output cannot be written, [`Error::Thread`] where there is no thread to be had.
+    pub fn spawn(
+        outputs: &[Output],
+        limits: Limits,
+        zones: impl FnMut(u32) -> Option<Arc<str>> + Send + 'static,
+        notify: impl FnMut(Notice) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let sinks = Sink::prepare_all(outputs)?;
+        let (queue, inbox) = queue::new(limits.waiting);
+        let control = Control::of(&queue);
+        let thread = spawn(inbox, sinks, limits, Box::new(zones), Box::new(notify)).map_err(Error::Thread)?;
+        Ok(Self { queue, control, thread })
+    }
+}
+
+fn spawn(
+    inbox: Inbox,
+    sinks: Vec<Sink>,
+    limits: Limits,
+    zones: output::Zones,
+    notify: output::Notify,
+) -> io::Result<JoinHandle<()>> {
+    let losses = Arc::clone(inbox.losses());
+    let desk = output::Desk::new(limits.open_files, losses, zones, notify);
+    thread::Builder::new().name("log".into()).spawn(move || writer::Thread::new(inbox, sinks, desk).run())
+}
+
+/// Gives a running log orders. It does not keep the log alive.
+#[derive(Debug, Clone)]
+pub struct Control {
+    messages: Weak<mpsc::SyncSender<Message>>,
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    fn of(queue: &Queue) -> Self {
+        Self { messages: queue.messages(), shared: Arc::clone(queue.shared()) }
+    }
+
+    /// Closes every file, so that its next line opens it anew: for logrotate(8), and after a directory was moved away.
+    /// Directories are made again where they are missing.
+    pub fn reopen(&self) {
+        self.shared.ask_to_reopen();
+        // A full queue wakes the thread as well, and an ended one has nothing open.
+        let _ = self.send(Message::Wake);
+    }
+
+    /// Writes from here on to `outputs`. Records that were flushed before still go to the outputs they were meant for.
+    /// Files of targets that are gone are closed by this as well.
+    ///
+    /// Opens files in the calling thread, which must not be the driver's.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where an output cannot be written, [`Error::Behind`] or [`Error::Ended`] where the thread cannot
+    /// take the order; the outputs then stay what they were.
+    pub fn replace(&self, outputs: &[Output]) -> Result<(), Error> {
+        self.send(Message::Replace(Sink::prepare_all(outputs)?))
+    }
+
+    /// What did not reach a file.
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(self.shared.losses())
+    }
+
+    fn send(&self, message: Message) -> Result<(), Error> {
+        let messages = self.messages.upgrade().ok_or(Error::Ended)?;
+        messages.try_send(message).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => Error::Behind,
+            mpsc::TrySendError::Disconnected(_) => Error::Ended,
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! The queue between the driver and the writer thread: bounded, counted, and never a reason to wait.
+//!
+//! Records travel in batches, one message for each turn of the driver's loop, and spent batches travel back to be filled
+//! again, so that neither side allocates once warm. This module knows nothing of files.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::Losses;
+use super::output::Sink;
+use crate::monitor::record::Record;
+use crate::monitor::target::Name;
+use crate::monitor::time::Wall;
+
+/// Messages that may wait. The bound that counts is the one on records: a batch that finds no slot stays with the driver and
+/// grows, so this need only cover the turns of the driver's loop while the writer is inside one `write(2)`.
+const SLOTS: usize = 1024;
+/// Spent batches kept for reuse: more than driver and writer have under way at a time unless the writer is behind.
+const SPENT: usize = 16;
+
+/// What the writer thread is sent.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Records to be written.
+    Batch(Batch),
+    /// Write to these from here on.
+    Replace(Vec<Sink>),
+    /// Look at the flags.
+    Wake,
+}
+
+/// Records, and what went missing after them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    pub(super) missed: Vec<Missed>,
+}
+
+/// Records of one target that were dropped.
+#[derive(Debug)]
+pub(super) struct Missed {
+    pub(super) name: Name,
+    pub(super) gap: Gap,
+}
+
+/// How many records are missing, and from when to when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) count: u64,
+    pub(super) first: Wall,
+    pub(super) last: Wall,
+}
+
+impl Gap {
+    pub(super) fn one(at: Wall) -> Self {
+        Self { count: 1, first: at, last: at }
+    }
+
+    pub(super) fn join(self, other: Self) -> Self {
+        Self { count: self.count + other.count, first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
+/// What both ends and the operator see.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Records sent and not yet rendered.
+    waiting: AtomicUsize,
+    reopen: AtomicBool,
+    /// What the driver could not send any more when it let go.
+    leftover: Mutex<Batch>,
+    losses: Arc<Losses>,
+}
+
+impl Shared {
+    pub(super) fn ask_to_reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+    }
+
+    pub(super) fn losses(&self) -> &Arc<Losses> {
+        &self.losses
+    }
+}
+
+/// A queue for `limit` records and its far end.
+pub(super) fn new(limit: usize) -> (Queue, Inbox) {
+    let (to_writer, messages) = mpsc::sync_channel(SLOTS);
+    let (to_driver, spent) = mpsc::sync_channel(SPENT);
+    let shared = Arc::new(Shared::default());
+    let queue = Queue {
+        messages: Arc::new(to_writer),
+        spent,
+        shared: Arc::clone(&shared),
+        limit,
+        batch: Vec::new(),
+        spare: Vec::new(),
+        missed: BTreeMap::new(),
+    };
+    (queue, Inbox { messages, spent: to_driver, shared })
+}
+
+/// The driver's end of the log. Dropping it ends the log, after everything has been written.
+#[derive(Debug)]
+pub struct Queue {
+    /// Shared so that a `Control` can send without keeping the log alive.
+    messages: Arc<SyncSender<Message>>,
+    spent: Receiver<Vec<Record>>,
+    shared: Arc<Shared>,
+    limit: usize,
+    batch: Vec<Record>,
+    spare: Vec<Record>,
+    missed: BTreeMap<Name, Gap>,
+}
+
+impl Queue {
+    /// Collects a record for the next [`Queue::flush`]. Where too many are waiting it is counted and dropped instead.
+    pub fn push(&mut self, record: Record) {
+        if self.missed.is_empty() && self.load() < self.limit {
+            self.batch.push(record);
+        } else {
+            self.miss(&record);
+        }
+    }
+
+    /// Hands the collected records to the writer; to be called once each turn, also of one that brought no record. Never
+    /// blocks: what finds no room stays collected.
+    pub fn flush(&mut self) {
+        let missed = self.take_missed();
+        if self.batch.is_empty() && missed.is_empty() {
+            return;
+        }
+        let spare = self.spare();
+        let batch = Batch { records: mem::replace(&mut self.batch, spare), missed };
+        let count = batch.records.len();
+        // Counted before it is sent: the writer may be done with it before `try_send` returns.
+        self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        if let Err(error) = self.messages.try_send(Message::Batch(batch)) {
+            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.take_back(error);
+        }
+    }
+
+    /// What did not reach a file.
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.shared.losses)
+    }
+
+    pub(super) fn messages(&self) -> Weak<SyncSender<Message>> {
+        Arc::downgrade(&self.messages)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn load(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed) + self.batch.len()
+    }
+
+    fn miss(&mut self, record: &Record) {
+        let gap = Gap::one(record.at);
+        self.missed.entry(record.target.name.clone()).and_modify(|known| *known = known.join(gap)).or_insert(gap);
+        self.shared.losses.add_queue_full(1);
+    }
+
+    /// What is missing, once half the room is free again: fewer and longer gaps, each told of once.
+    fn take_missed(&mut self) -> Vec<Missed> {
+        if self.missed.is_empty() || self.load() > self.limit / 2 {
+            return Vec::new();
+        }
+        mem::take(&mut self.missed).into_iter().map(|(name, gap)| Missed { name, gap }).collect()
+    }
+
+    fn spare(&mut self) -> Vec<Record> {
+        match self.spent.try_recv() {
+            Ok(spent) => spent,
+            Err(_) => mem::take(&mut self.spare),
+        }
+    }
+
+    fn take_back(&mut self, error: TrySendError<Message>) {
+        let (message, ended) = match error {
+            TrySendError::Full(message) => (message, false),
+            TrySendError::Disconnected(message) => (message, true),
+        };
+        let Message::Batch(batch) = message else { return };
+        self.missed.extend(batch.missed.into_iter().map(|missed| (missed.name, missed.gap)));
+        self.spare = mem::replace(&mut self.batch, batch.records);
+        if ended {
+            self.shared.losses.add_queue_full(self.batch.len() as u64);
+            self.batch.clear();
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.flush();
+        let missed = mem::take(&mut self.missed).into_iter().map(|(name, gap)| Missed { name, gap }).collect();
+        let mut leftover = self.shared.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        *leftover = Batch { records: mem::take(&mut self.batch), missed };
+    }
+}
+
+/// The writer's end of the log.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    messages: Receiver<Message>,
+    spent: SyncSender<Vec<Record>>,
+    shared: Arc<Shared>,
+}
+
+impl Inbox {
+    /// Waits for a message, for ever or for so long.
+    pub(super) fn wait(&self, patience: Option<Duration>) -> Result<Message, RecvTimeoutError> {
+        match patience {
+            Some(patience) => self.messages.recv_timeout(patience),
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// A message that is there already.
+    pub(super) fn next(&self) -> Option<Message> {
+        self.messages.try_recv().ok()
+    }
+
+    /// What the driver could not send before it let go.
+    pub(super) fn leftover(&self) -> Batch {
+        let mut leftover = self.shared.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        // It was never counted as sent, and will be counted as rendered.
+        self.shared.waiting.fetch_add(leftover.records.len(), Ordering::Relaxed);
+        mem::take(&mut leftover)
+    }
+
+    /// Sends an emptied batch back to be filled again.
+    pub(super) fn give_back(&self, spent: Vec<Record>) {
+        // Where enough are on their way back it is freed, here rather than in the driver.
+        let _ = self.spent.try_send(spent);
+    }
+
+    /// Makes room for as many records as were rendered.
+    pub(super) fn rendered(&self, count: usize) {
+        self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether the files are to be reopened; asked and answered once.
+    pub(super) fn reopen_wanted(&self) -> bool {
+        self.shared.reopen.swap(false, Ordering::Acquire)
+    }
+
+    pub(super) fn losses(&self) -> &Arc<Losses> {
+        &self.shared.losses
+    }
+}

@@ -1,0 +1,137 @@
+//! The writer thread: takes whatever waits, has it rendered and written, and sleeps with nothing unwritten.
+//!
+//! It owns the order of things and nothing else: which line goes into which file, and what becomes of an error, is the
+//! outputs' business.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use super::output::{Desk, Sink};
+use super::queue::{Batch, Inbox, Message};
+use crate::monitor::record::Record;
+
+/// Records taken before anything is written: 2 MiB of lines, after which a larger write(2) costs no less per line, while the
+/// first of them have waited long enough.
+const DRAIN: usize = 16_384;
+/// Time between two tries to write what failed: soon enough after a full disk was cleared, rare enough not to load one.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The writer thread's state.
+pub(super) struct Thread {
+    inbox: Inbox,
+    sinks: Vec<Sink>,
+    desk: Desk,
+    /// Records taken and not yet rendered.
+    taken: Vec<Record>,
+    /// When to try again to write what failed.
+    retry_at: Option<Instant>,
+}
+
+impl Thread {
+    pub(super) fn new(inbox: Inbox, sinks: Vec<Sink>, desk: Desk) -> Self {
+        Self { inbox, sinks, desk, taken: Vec::new(), retry_at: None }
+    }
+
+    /// Works until the driver's end of the queue is gone and all is written.
+    pub(super) fn run(mut self) {
+        loop {
+            let patience = self.patience();
+            match self.inbox.wait(patience) {
+                Ok(message) => self.take_all(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.write();
+            self.retry_if_due();
+        }
+        let leftover = self.inbox.leftover();
+        self.take(leftover);
+        self.finish();
+    }
+
+    /// How long to wait for a message: for ever unless something failed.
+    fn patience(&mut self) -> Option<Duration> {
+        if !self.sinks.iter().any(Sink::is_failing) {
+            self.retry_at = None;
+            return None;
+        }
+        let now = now();
+        Some(self.retry_at.get_or_insert(now + RETRY_EVERY).saturating_duration_since(now))
+    }
+
+    fn take_all(&mut self, first: Message) {
+        if self.inbox.reopen_wanted() {
+            self.reopen();
+        }
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Batch(batch) => self.take(batch),
+                Message::Replace(sinks) => self.replace(sinks),
+                Message::Wake => {}
+            }
+            next = if self.taken.len() < DRAIN { self.inbox.next() } else { None };
+        }
+    }
+
+    fn take(&mut self, batch: Batch) {
+        let Batch { mut records, missed } = batch;
+        self.taken.append(&mut records);
+        self.inbox.give_back(records);
+        if !missed.is_empty() {
+            // They went missing after these records and before those of the next batch.
+            self.render();
+            self.sinks.iter_mut().for_each(|sink| sink.missed(&missed, &mut self.desk));
+        }
+    }
+
+    fn render(&mut self) {
+        // Batches of a stalled loop may overlap; a file is read from top to bottom.
+        self.taken.sort_by_key(|record| record.at);
+        for sink in &mut self.sinks {
+            self.taken.iter().for_each(|record| sink.record(record, &mut self.desk));
+        }
+        self.inbox.rendered(self.taken.len());
+        self.taken.clear();
+    }
+
+    fn write(&mut self) {
+        self.render();
+        self.sinks.iter_mut().for_each(|sink| sink.write(&mut self.desk));
+    }
+
+    fn retry_if_due(&mut self) {
+        if self.retry_at.is_some_and(|at| now() >= at) {
+            self.retry_at = None;
+            self.sinks.iter_mut().for_each(|sink| sink.retry(&mut self.desk));
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.desk.close_all();
+        self.sinks.iter_mut().for_each(Sink::reopen);
+    }
+
+    fn replace(&mut self, sinks: Vec<Sink>) {
+        self.finish();
+        self.desk.close_all();
+        self.sinks = sinks;
+    }
+
+    /// Writes what can be written, for the last time to these outputs.
+    fn finish(&mut self) {
+        self.write();
+        for sink in &mut self.sinks {
+            sink.retry(&mut self.desk);
+            sink.abandon(&mut self.desk);
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "paces tries to write and labels nothing, so no clock need agree with it"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,163 @@
+//! Text lines: iputils' wording after the time stamp, so that scripts written for ping(8) go on working.
+//!
+//! Knows the wording and nothing else; what a record means was decided in the monitor.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use chrono::TimeZone;
+
+use super::stamp::{StampFormat, Stamper};
+use super::{Bytes, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, micros};
+use crate::monitor::record::{Answer, AnswerKind, Event, Lateness, Record};
+use crate::monitor::target::Name;
+use crate::monitor::time::Wall;
+
+/// Renders text lines.
+#[derive(Debug)]
+pub(super) struct Text<Z: TimeZone> {
+    stamp: Stamper<Z>,
+    labels: Labels,
+}
+
+impl<Z: TimeZone> Text<Z>
+where
+    Z::Offset: fmt::Display,
+{
+    pub(super) fn new(stamp: &StampFormat, labels: Labels, zone: Z) -> Self {
+        Self { stamp: Stamper::new(stamp, zone), labels }
+    }
+
+    pub(super) fn record(&mut self, record: &Record, zones: &mut ZoneNames, out: &mut Vec<u8>) {
+        self.line(record.at, Some(&record.target.name), out, |line| write_event(record, zones, line));
+    }
+
+    pub(super) fn missing(&mut self, missing: &Missing, out: &mut Vec<u8>) {
+        let (mut first, mut last) = (String::new(), String::new());
+        // Writing to a String fails only where chrono gives a stamp up; what it wrote stands.
+        let _ = self.stamp.write(missing.first, &mut first);
+        let _ = self.stamp.write(missing.last, &mut last);
+        self.line(missing.last, missing.target, out, |line| write_missing(missing, &first, &last, line));
+    }
+
+    /// One line: stamp, label, and what `body` writes.
+    fn line(
+        &mut self,
+        at: Wall,
+        target: Option<&Name>,
+        out: &mut Vec<u8>,
+        body: impl FnOnce(&mut Printable<Bytes>) -> fmt::Result,
+    ) {
+        let mut line = Printable(Bytes(out));
+        // The buffer takes everything; where chrono gives a stamp up, the line goes on without it.
+        let _ = self.stamp.write(at, &mut line);
+        let _ = write_label(self.labels, target, &mut line);
+        let _ = body(&mut line);
+        out.push(b'\n');
+    }
+}
+
+fn write_label(labels: Labels, target: Option<&Name>, line: &mut impl Write) -> fmt::Result {
+    line.write_str(" ")?;
+    match (labels, target) {
+        (Labels::Bracketed, Some(name)) => write!(line, "[{}] ", name.as_str()),
+        (Labels::Bracketed, None) | (Labels::None, _) => Ok(()),
+    }
+}
+
+fn write_event(record: &Record, zones: &mut ZoneNames, line: &mut impl Write) -> fmt::Result {
+    match &record.event {
+        Event::Answer(answer) => write_answer(record, answer, zones, line),
+        Event::Lost { seq, sent: _, timeout } => {
+            write!(line, "no answer from {}: icmp_seq={seq} timeout={}", Peer::of(record, zones), Millis(*timeout))
+        }
+        Event::Unreachable { seq, sent: _, from, error, lateness } => {
+            write!(line, "From {} icmp_seq={seq} {error}{}", Shown::new(*from, zones), late_mark(*lateness))
+        }
+        Event::NotSent { seq, error } => {
+            write!(line, "not sent to {}: icmp_seq={seq} {}", Peer::of(record, zones), error.text)
+        }
+        Event::NotMeasured { first, last, count, reason } => {
+            let probes = if *count == 1 { "probe" } else { "probes" };
+            write!(line, "not measured: {count} {probes} to {}, icmp_seq={first}", Peer::of(record, zones))?;
+            if first != last {
+                write!(line, "..{last}")?;
+            }
+            write!(line, " ({})", Words(reason))
+        }
+        Event::AddressChanged { old, new } => {
+            let (old, new) = (Shown::new(*old, zones), Shown::new(*new, zones));
+            write!(line, "address of {} changed: {old} -> {new}", record.target.host)
+        }
+    }
+}
+
+fn write_answer(record: &Record, answer: &Answer, zones: &mut ZoneNames, line: &mut impl Write) -> fmt::Result {
+    write!(line, "{} bytes from ", answer.bytes)?;
+    match answer.from {
+        Some(from) => write!(line, "{}", Shown::new(from, zones))?,
+        None => write!(line, "{}", Peer::of(record, zones))?,
+    }
+    write!(line, ": icmp_seq={}", answer.seq)?;
+    if let Some(ttl) = answer.ttl {
+        write!(line, " ttl={ttl}")?;
+    }
+    write!(line, " time={} ms{}", Rtt(answer.rtt), mark(answer.kind))
+}
+
+fn mark(kind: AnswerKind) -> &'static str {
+    match kind {
+        AnswerKind::Reply => "",
+        AnswerKind::Late => " (LATE)",
+        AnswerKind::Duplicate => " (DUP!)",
+        AnswerKind::Damaged => " (DAMAGED)",
+        AnswerKind::DifferentAddress => " (DIFFERENT ADDRESS!)",
+    }
+}
+
+fn late_mark(lateness: Lateness) -> &'static str {
+    match lateness {
+        Lateness::InTime => "",
+        Lateness::AfterLoss => " (LATE)",
+    }
+}
+
+fn write_missing(missing: &Missing, first: &str, last: &str, line: &mut impl Write) -> fmt::Result {
+    let Missing { label, count, cause, .. } = missing;
+    let lines = if *count == 1 { "line" } else { "lines" };
+    write!(line, "not written: {count} {lines} to {label}, between {first} and {last} ({cause})")
+}
+
+/// A round-trip time in milliseconds with as many decimals as iputils shows, rounded where it rounds (`gather_statistics`
+/// in its ping_common.c).
+struct Rtt(Duration);
+
+impl fmt::Display for Rtt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match micros(self.0) {
+            t @ 99_950.. => write!(f, "{}", (t + 500) / 1000),
+            t @ 9_995.. => write!(f, "{}.{}", (t + 50) / 1000, (t + 50) % 1000 / 100),
+            t @ 1_000.. => write!(f, "{}.{:02}", (t + 5) / 1000, (t + 5) % 1000 / 10),
+            t => write!(f, "0.{t:03}"),
+        }
+    }
+}
+
+/// A duration as whole milliseconds, with decimals only where it has them: `2000 ms`, `1.5 ms`.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_millis())?;
+        let mut fraction = self.0.subsec_nanos() % 1_000_000;
+        let mut digits = 6;
+        while fraction != 0 && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            digits -= 1;
+        }
+        if fraction != 0 {
+            write!(f, ".{fraction:0digits$}")?;
+        }
+        f.write_str(" ms")
+    }
+}
