@@ -38,8 +38,16 @@ const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line"];
 /// Crates that only compute on plain data, which pure modules may use.
 const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "thiserror"];
 
-/// `sink::line` renders local time and JSON; converting an instant that is handed in reads no clock.
-const PURE_CRATES_OF_LINE: &[&str] = &["chrono", "serde_json"];
+/// What else single pure modules may name, and all below it: it computes, whatever its crate does besides.
+const ALSO_PURE: &[(&str, &str)] = &[
+    // Converting an instant that is handed in reads no clock.
+    ("sink::line", "chrono"),
+    ("sink::line", "serde_json"),
+    // The codec of surge-ping, and the type by which it is told the framing.
+    ("icmp::wire", "surge_ping::Icmpv4Packet"),
+    ("icmp::wire", "surge_ping::Icmpv6Packet"),
+    ("icmp::wire", "socket2::Type"),
+];
 
 /// What pure modules may not name of std: everything that reaches out of the process.
 const IMPURE_STD: &[&str] = &["fs", "io", "env", "thread", "process", "os"];
@@ -68,19 +76,23 @@ fn every_source_file_keeps_the_rules_of_the_house() -> io::Result<()> {
     let dependencies = dependencies(&fs::read_to_string(root.join("Cargo.toml"))?);
     assert!(dependencies.iter().any(|name| name == "tokio"), "Cargo.toml was not understood");
 
-    let problems: Vec<String> = files.iter().flat_map(|(path, text)| problems(path, text, &dependencies)).collect();
+    let tests: Vec<String> =
+        files.iter().flat_map(|(path, text)| test_modules(&module_of(path), &tokens(text))).collect();
+    let problems: Vec<String> =
+        files.iter().flat_map(|(path, text)| problems(path, text, &tests, &dependencies)).collect();
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
     Ok(())
 }
 
-/// Every breach in one file, as `path:line: what`. `path` is relative to the package, as in `src/icmp/wire.rs`.
-fn problems(path: &str, text: &str, dependencies: &[String]) -> Vec<String> {
+/// Every breach in one file, as `path:line: what`. `path` is relative to the package, as in `src/icmp/wire.rs`; `tests` are
+/// the modules that exist for tests only.
+fn problems(path: &str, text: &str, tests: &[String], dependencies: &[String]) -> Vec<String> {
     let all = tokens(text);
     let code = without_tests(&all);
     let module = module_of(path);
     let mut found = form(path, text);
     found.extend(unsafety(path, text, &all));
-    if !is_test_file(path) {
+    if !tests.iter().any(|room| contains(room, &module)) {
         found.extend(unwraps(&code));
         let named = paths(&code, &module);
         found.extend(direction(&module, &named));
@@ -170,9 +182,7 @@ fn is_neighbouring_sink(module: &str, target: &str) -> bool {
 }
 
 fn purity(module: &str, named: &[Named], dependencies: &[String]) -> Vec<Breach> {
-    let allowed_crate = |name: &str| {
-        PURE_CRATES.contains(&name) || (contains("sink::line", module) && PURE_CRATES_OF_LINE.contains(&name))
-    };
+    let also_pure = |path: &str| ALSO_PURE.iter().any(|(room, what)| contains(room, module) && contains(what, path));
     let mut found = Vec::new();
     for Named { path, line } in named {
         let parts: Vec<&str> = path.split("::").collect();
@@ -182,7 +192,10 @@ fn purity(module: &str, named: &[Named], dependencies: &[String]) -> Vec<Breach>
             ["std" | "core" | "alloc", "net", item, ..] => *item == "*" || IMPURE_NET.contains(item),
             ["std" | "core" | "alloc", part, ..] => IMPURE_STD.contains(part),
             ["crate", ..] => false,
-            [first, ..] => dependencies.iter().any(|name| name == first) && !allowed_crate(first),
+            [first, ..] if dependencies.iter().any(|name| name == first) => {
+                !PURE_CRATES.contains(first) && !also_pure(path)
+            }
+            [_, ..] => false,
             [] => false,
         };
         if impure {
@@ -204,9 +217,17 @@ fn module_of(path: &str) -> String {
     if matches!(inner, "lib" | "main") { String::new() } else { inner.replace('/', "::") }
 }
 
-/// Whole files of tests, by the name that `#[cfg(test)] mod tests;` gives them.
-fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
+/// The modules that `#[cfg(test)] mod …;` declares in the file of `module`: whole files of tests.
+fn test_modules(module: &str, all: &[Token]) -> Vec<String> {
+    let after_mark = (0..all.len()).filter(|&at| is_test_mark(&all[at..])).map(|at| &all[at + TEST_MARK.len()..]);
+    let declared = after_mark.filter_map(|rest| {
+        let item = &rest[..item_len(rest)];
+        match item {
+            [.., word, name, end] if word.text == "mod" && end.text == ";" => Some(&name.text),
+            _ => None,
+        }
+    });
+    declared.map(|name| if module.is_empty() { name.clone() } else { format!("{module}::{name}") }).collect()
 }
 
 fn source_files(root: &Path) -> io::Result<BTreeMap<String, String>> {
@@ -335,15 +356,20 @@ fn raw_string_len(rest: &[char]) -> Option<usize> {
     Some((open + 1 + end + close.len()).min(rest.len()))
 }
 
+const TEST_MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+
+fn is_test_mark(rest: &[Token]) -> bool {
+    rest.len() >= TEST_MARK.len() && rest.iter().zip(TEST_MARK).all(|(token, mark)| token.text == mark)
+}
+
 /// Drops every item under `#[cfg(test)]`: up to its `;`, or to the brace that closes it.
 fn without_tests(all: &[Token]) -> Vec<Token> {
-    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
     let mut at = 0;
     while at < all.len() {
-        let marked = all.len() - at >= MARK.len() && all[at..].iter().zip(MARK).all(|(token, mark)| token.text == mark);
-        if marked {
-            at += MARK.len() + item_len(&all[at + MARK.len()..]);
+        if is_test_mark(&all[at..]) {
+            at += TEST_MARK.len();
+            at += item_len(&all[at..]);
         } else {
             kept.push(all[at].clone());
             at += 1;
@@ -466,9 +492,9 @@ mod the_guard_itself {
 
     /// What is wrong with a file of this content, without its place.
     fn complaints(path: &str, body: &str) -> Vec<String> {
-        let dependencies = ["tokio", "chrono", "serde", "nix", "libc", "socket2"].map(str::to_owned);
+        let dependencies = ["tokio", "chrono", "serde", "nix", "surge_ping", "socket2"].map(str::to_owned);
         let text = format!("//! A module.\n{body}");
-        problems(path, &text, &dependencies)
+        problems(path, &text, &["monitor::window::checks".to_owned()], &dependencies)
     }
 
     #[track_caller]
@@ -554,7 +580,24 @@ mod the_guard_itself {
             mod tests { use std::io; fn f() { if true { g().unwrap(); } } }
             "##,
         );
-        accepted("src/monitor/window/tests.rs", "use std::fs; fn f() { g().unwrap() }");
+        accepted("src/monitor/window/checks.rs", "use std::fs; fn f() { g().unwrap() }");
+    }
+
+    #[test]
+    fn a_file_declared_for_tests_only_is_known_by_its_declaration() {
+        let code =
+            tokens("#[cfg(test)] mod checks; #[cfg(test)] pub(crate) mod fixture; mod real; #[cfg(test)] mod here {}");
+        assert_eq!(test_modules("sink", &code), ["sink::checks", "sink::fixture"]);
+        assert_eq!(test_modules("", &code), ["checks", "fixture"]);
+    }
+
+    #[test]
+    fn a_codec_may_be_borrowed_but_not_its_sockets() {
+        accepted("src/icmp/wire.rs", "use surge_ping::{Icmpv4Packet, Icmpv6Packet}; use socket2::Type;");
+        accepted("src/sink/line/text.rs", "use chrono::{DateTime, Local};");
+        refused("src/icmp/wire.rs", "use surge_ping::Client;");
+        refused("src/icmp/wire.rs", "use socket2::{Socket, Type};");
+        refused("src/sink/line/text.rs", "fn f() { chrono::Local::now() }");
     }
 
     #[test]
@@ -635,7 +678,7 @@ mod the_guard_itself {
 
     #[test]
     fn every_file_says_what_it_is() {
-        assert_eq!(problems("src/clock.rs", "use std::fmt;\n", &[]).len(), 1);
+        assert_eq!(problems("src/clock.rs", "use std::fmt;\n", &[], &[]).len(), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use pingtest::config::{Environment, parse_str};
 
 fuzz_target!(|text: &str| {
-    let _ = pingtest::config::parse_str(text, Path::new("fuzz.toml"));
+    let _ = parse_str(text, Path::new("fuzz.toml"), &Environment::default());
 });
