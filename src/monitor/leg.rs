@@ -75,7 +75,7 @@ impl Leg {
         Self {
             target,
             schedule,
-            awaits_address: lookups.is_some(),
+            awaits_address: false,
             lookups,
             inflight: Inflight::default(),
             window: Window::default(),

@@ -510,7 +510,7 @@ impl Monitor {
         match addr {
             Some(addr) => {
                 self.set_addr(id, addr, now);
-                self.begin_timetable(id, now);
+                self.note_slot(id);
             }
             None => self.await_address(id, now),
         }
