@@ -1,0 +1,17 @@
+//! The compiled program from end to end, with real packets in networks made for each test.
+//!
+//! Whatever needs root, namespaces, veth or nftables is skipped where they are missing, and says so. Nothing is sent to an address
+//! outside the namespaces.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod daemon;
+mod identity;
+mod names;
+mod network;
+mod ping;
+mod reload;
+mod router;
+mod scale;
+mod stall;

@@ -1,0 +1,50 @@
+//! Lines of JSON as the program writes them: the keys of the contract and no others.
+
+use serde::Deserialize;
+
+/// One line.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    pub(crate) ts: String,
+    #[serde(default)]
+    pub(crate) target: String,
+    pub(crate) addr: Option<String>,
+    pub(crate) seq: Option<u64>,
+    pub(crate) outcome: String,
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) bytes: Option<usize>,
+    pub(crate) from: Option<String>,
+    error: Option<String>,
+    pub(crate) count: Option<u64>,
+    pub(crate) sent: Option<String>,
+}
+
+impl Line {
+    /// Whether it tells this of the target.
+    pub(crate) fn is(&self, target: &str, outcome: &str) -> bool {
+        self.target == target && self.outcome == outcome
+    }
+
+    /// Its number; every line but a change of address has one.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.unwrap_or_else(|| panic!("no number: {self:?}"))
+    }
+
+    /// Its words, empty where it has none.
+    pub(crate) fn error(&self) -> &str {
+        self.error.as_deref().unwrap_or_default()
+    }
+
+    /// The numbers it speaks of: more than one where it stands for several probes without a gap.
+    pub(crate) fn seqs(&self) -> std::ops::Range<u64> {
+        self.seq()..self.seq() + self.count.unwrap_or(1)
+    }
+}
+
+/// All whole lines of a text; one that is being written is not there yet.
+pub(crate) fn parse(text: &str) -> Vec<Line> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}

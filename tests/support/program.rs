@@ -1,0 +1,223 @@
+//! The compiled program at work: in a namespace or outside, with its rights or without, its output at hand.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::line::{self, Line};
+use super::net::Namespace;
+use super::wait::{self, PATIENCE};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_pingtest");
+
+/// What the program may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Anything: it takes raw sockets.
+    Root,
+    /// Nothing but what everybody may where `net.ipv4.ping_group_range` is open: it takes datagram sockets.
+    Group,
+    /// Nothing, and `net.ipv4.ping_group_range` is closed.
+    None,
+}
+
+/// The program, prepared with a directory of its own. Dropping it ends it.
+pub(crate) struct Program {
+    dir: TempDir,
+    child: Child,
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    /// Starts it in `namespace` with these arguments.
+    pub(crate) fn start(namespace: &Namespace, rights: Rights, args: &[&str]) -> Self {
+        Self::start_in(directory(), namespace, rights, args)
+    }
+
+    /// Starts it in `namespace`, in a directory that has been furnished.
+    pub(crate) fn start_in(dir: TempDir, namespace: &Namespace, rights: Rights, args: &[&str]) -> Self {
+        let command = command(namespace, rights, dir.path());
+        Self::spawn(dir, command, args)
+    }
+
+    /// Starts a prepared command in a directory that has been furnished.
+    pub(crate) fn spawn(dir: TempDir, mut command: Command, args: &[&str]) -> Self {
+        let [stdout, stderr] =
+            ["stdout", "stderr"].map(|name| File::create(dir.path().join(name)).expect("the directory is ours"));
+        command.args(args).current_dir(dir.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let child = command.env_remove("LOGS_DIRECTORY").env_remove("RUST_LOG").spawn();
+        Self { dir, child: child.expect("the program can be started") }
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
+        signal::kill(pid, signal).expect("it is ours, and was not waited for");
+    }
+
+    /// What it has written to one of its streams or files so far, empty where there is no such file yet.
+    pub(crate) fn text(&self, file: &str) -> String {
+        match fs::read(self.dir().join(file)) {
+            Ok(bytes) => String::from_utf8(bytes).expect("it writes UTF-8"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => panic!("{file}: {error}"),
+        }
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self, within: Duration) -> Ended {
+        let status: Option<ExitStatus> = wait::until(within, || self.child.try_wait().expect("it is ours to wait for"));
+        let (stdout, stderr) = (self.text("stdout"), self.text("stderr"));
+        let status = status.unwrap_or_else(|| panic!("does not end in {within:?}:\n{stdout}{stderr}"));
+        Ended { code: status.code(), stdout, stderr }
+    }
+
+    /// Waits until a file of it satisfies `wanted`.
+    pub(crate) fn wait_for(&self, file: &str, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        wait::until(PATIENCE, || Some(self.text(file)).filter(|text| wanted(text)))
+            .unwrap_or_else(|| panic!("no {what} in {file}:\n{}\n{}", self.text(file), self.text("stderr")))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs it to its end without a network.
+pub(crate) fn run(args: &[&str]) -> Ended {
+    Program::spawn(directory(), Command::new(BINARY), args).ended(PATIENCE)
+}
+
+/// Runs it to its end in `namespace`.
+pub(crate) fn run_in(namespace: &Namespace, rights: Rights, args: &[&str]) -> Ended {
+    Program::start(namespace, rights, args).ended(PATIENCE)
+}
+
+/// `pingtest run` with all its lines in one JSON file, and a place up to which they have been read.
+pub(crate) struct Daemon {
+    pub(crate) program: Program,
+    read: usize,
+}
+
+impl Daemon {
+    const LOG: &str = "log/pingtest.log";
+
+    /// Starts it in `namespace` with this configuration, which says nothing of the log.
+    pub(crate) fn start(namespace: &Namespace, rights: Rights, config: &str) -> Self {
+        let dir = directory();
+        write_config(dir.path(), config);
+        let args = ["run", "--config", "pingtest.toml"];
+        Self { program: Program::start_in(dir, namespace, rights, &args), read: 0 }
+    }
+
+    /// Puts another configuration in place and has it read.
+    pub(crate) fn reload(&self, config: &str) {
+        write_config(self.program.dir(), config);
+        self.program.signal(Signal::SIGHUP);
+    }
+
+    /// Waits for a line like this behind all lines waited for so far.
+    pub(crate) fn expect(&mut self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
+        let found = wait::until(PATIENCE, || {
+            let lines = self.lines();
+            let index = self.read + lines[self.read..].iter().position(&wanted)?;
+            Some((index, lines[index].clone()))
+        });
+        let Some((index, line)) = found else { panic!("no {what} after line {}:\n{}", self.read, self.story()) };
+        self.read = index + 1;
+        line
+    }
+
+    /// Waits for a line that tells this of the target.
+    pub(crate) fn expect_outcome(&mut self, target: &str, outcome: &str) -> Line {
+        self.expect(&format!("{outcome} of {target}"), |line| line.is(target, outcome))
+    }
+
+    /// Waits for one such line of each of the targets, in any order.
+    pub(crate) fn expect_of_all(&mut self, targets: &[&str], outcome: &str) -> Vec<Line> {
+        let start = self.read;
+        let found = targets.iter().map(|target| {
+            let line = self.expect_outcome(target, outcome);
+            (std::mem::replace(&mut self.read, start), line)
+        });
+        let found: Vec<_> = found.collect();
+        self.read = found.iter().map(|(read, _)| *read).max().unwrap_or(start);
+        found.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        line::parse(&self.program.text(Self::LOG))
+    }
+
+    /// Everything it has said, for whoever has to find out what went wrong.
+    pub(crate) fn story(&self) -> String {
+        format!("{}{}", self.program.text(Self::LOG), self.program.text("stderr"))
+    }
+
+    /// Stops it as systemd does, and gives all its lines.
+    pub(crate) fn stop(mut self) -> Vec<Line> {
+        self.program.signal(Signal::SIGTERM);
+        let ended = self.program.ended(PATIENCE);
+        assert_eq!(ended.code, Some(0), "{}", self.story());
+        self.lines()
+    }
+}
+
+fn write_config(dir: &Path, config: &str) {
+    let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\n";
+    fs::write(dir.join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
+}
+
+/// A new directory that everybody may write to.
+pub(crate) fn directory() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("pingtest-").tempdir().expect("a temporary directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("the directory is ours");
+    dir
+}
+
+/// A command that is the program in `namespace`, with these rights.
+pub(crate) fn command(namespace: &Namespace, rights: Rights, dir: &Path) -> Command {
+    match rights {
+        Rights::Root => namespace.command(BINARY),
+        Rights::Group => unprivileged(namespace, "0 2147483647", dir),
+        Rights::None => unprivileged(namespace, "1 0", dir),
+    }
+}
+
+fn unprivileged(namespace: &Namespace, ping_groups: &str, dir: &Path) -> Command {
+    namespace.set("ipv4/ping_group_range", ping_groups);
+    let mut command = namespace.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
+    command.arg(reachable_binary(dir));
+    command
+}
+
+/// The way to the compiled program may be closed to everybody else, as below /root it is.
+fn reachable_binary(dir: &Path) -> PathBuf {
+    let copy = dir.join("pingtest");
+    fs::copy(BINARY, &copy).expect("the program can be copied");
+    copy
+}
