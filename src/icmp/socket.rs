@@ -9,14 +9,17 @@
 #![allow(unsafe_code, reason = "recvmmsg(2) with control messages and some socket options have no sound safe wrapper")]
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, sendto, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, sendmsg, sendto, setsockopt,
+    sockopt,
+};
 use socket2::{SockFilter, SockRef, Type};
 use surge_ping::{AsyncSocket, Config, ICMP};
 
@@ -43,6 +46,7 @@ pub struct Socket {
     version: IpVersion,
     kind: Kind,
     ident: u16,
+    source: Option<IpAddr>,
 }
 
 /// A socket could not be opened or not be set up as its options ask.
@@ -71,7 +75,7 @@ impl Socket {
         };
         let (fd, socket_type) = opened?;
         let kind = if socket_type == Type::RAW { Kind::Raw } else { Kind::Datagram };
-        let mut socket = Self { fd, version: key.version, kind, ident };
+        let mut socket = Self { fd, version: key.version, kind, ident, source: key.options.source };
         socket.set_options(&key.options, buffer)?;
         match kind {
             Kind::Raw => socket.set_filters()?,
@@ -221,9 +225,14 @@ impl Socket {
     pub fn send(&self, packet: &[u8], to: Addr) -> Result<(), Errno> {
         let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         loop {
-            let sent = match to.ip {
-                IpAddr::V4(ip) => sendto(fd, packet, &SockaddrIn::from(SocketAddrV4::new(ip, 0)), flags),
-                IpAddr::V6(ip) => sendto(fd, packet, &SockaddrIn6::from(SocketAddrV6::new(ip, 0, 0, to.scope)), flags),
+            let sent = match (to.ip, self.source) {
+                (IpAddr::V4(ip), _) => sendto(fd, packet, &SockaddrIn::from(SocketAddrV4::new(ip, 0)), flags),
+                (IpAddr::V6(ip), Some(IpAddr::V6(source))) => {
+                    send_from(fd, packet, source, SocketAddrV6::new(ip, 0, 0, to.scope), flags)
+                }
+                (IpAddr::V6(ip), Some(IpAddr::V4(_)) | None) => {
+                    sendto(fd, packet, &SockaddrIn6::from(SocketAddrV6::new(ip, 0, 0, to.scope)), flags)
+                }
             };
             match sent {
                 Ok(_) => return Ok(()),
@@ -268,6 +277,15 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Sends from an address that the packet itself names (ipv6(7), IPV6_PKTINFO), which the kernel holds against the addresses it has:
+/// EINVAL where it is not among them. To whom a socket is bound, it looks only once in IPv6, and goes on sending from an address that
+/// has gone.
+fn send_from(fd: i32, packet: &[u8], source: Ipv6Addr, to: SocketAddrV6, flags: MsgFlags) -> nix::Result<usize> {
+    let info = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: 0 };
+    let controls = [ControlMessage::Ipv6PacketInfo(&info)];
+    sendmsg(fd, &[IoSlice::new(packet)], &controls, flags, Some(&SockaddrIn6::from(to)))
 }
 
 // linux/icmp.h and linux/icmpv6.h; the libc crate has neither.
