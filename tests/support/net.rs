@@ -10,10 +10,13 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
+use super::wait::{self, PATIENCE};
+
 /// Debian keeps `ip` and `nft` where not everybody's path leads.
 const SBIN: &str = "/usr/sbin:/sbin";
 
-/// A network namespace with its loopback up. Limits on ICMP errors are off in it, for tests wait for those errors.
+/// A network namespace with its loopback up. Two things that take time are off in it: limits on how often ICMP errors are sent, and
+/// the search for somebody else with the same address.
 pub(crate) struct Namespace {
     name: String,
 }
@@ -37,6 +40,7 @@ impl Namespace {
         namespace.try_ip("link set lo up")?;
         namespace.set("ipv4/icmp_ratelimit", "0");
         namespace.set("ipv6/icmp/ratelimit", "0");
+        namespace.set("ipv6/conf/default/accept_dad", "0");
         Ok(namespace)
     }
 
@@ -47,6 +51,11 @@ impl Namespace {
 
     fn try_ip(&self, commands: &str) -> Result<(), String> {
         done(tool("ip").args(["-n", &self.name, "-batch", "-"]), commands)
+    }
+
+    fn is_up(&self, device: &str) -> bool {
+        let shown = tool("ip").args(["-n", &self.name, "-oneline", "link", "show", "dev", device]).output();
+        shown.is_ok_and(|shown| String::from_utf8_lossy(&shown.stdout).contains(" state UP "))
     }
 
     /// Loads rules of nft(8). All are in the table `inet t`, which has the chains `input`, `output` and `forward`.
@@ -123,8 +132,8 @@ impl Pair {
     /// Lays the wire; again after somebody took it away.
     pub(crate) fn plug(&self) {
         connect(&self.near, "v0", &self.far, "v1");
-        self.near.ip("addr add 10.99.0.1/24 dev v0\naddr add fd99::1/64 dev v0 nodad\nlink set v0 up");
-        self.far.ip("addr add 10.99.0.2/24 dev v1\naddr add fd99::2/64 dev v1 nodad\nlink set v1 up");
+        self.near.ip("addr add 10.99.0.1/24 dev v0\naddr add fd99::1/64 dev v0 nodad");
+        self.far.ip("addr add 10.99.0.2/24 dev v1\naddr add fd99::2/64 dev v1 nodad");
     }
 
     /// Takes the wire away, with the devices at both its ends.
@@ -138,8 +147,7 @@ impl Pair {
 pub(crate) struct Chain {
     pub(crate) near: Namespace,
     pub(crate) router: Namespace,
-    /// Answers pings; nothing else is ever asked of it.
-    _far: Namespace,
+    pub(crate) far: Namespace,
 }
 
 impl Chain {
@@ -149,18 +157,22 @@ impl Chain {
         connect(&router, "r1", &far, "v1");
         router.set("ipv4/ip_forward", "1");
         router.set("ipv6/conf/all/forwarding", "1");
-        near.ip("addr add 10.99.1.1/24 dev v0\naddr add fd99:1::1/64 dev v0 nodad\nlink set v0 up");
-        router.ip("addr add 10.99.1.254/24 dev r0\naddr add fd99:1::fe/64 dev r0 nodad\nlink set r0 up");
-        router.ip("addr add 10.99.2.254/24 dev r1\naddr add fd99:2::fe/64 dev r1 nodad\nlink set r1 up");
-        far.ip("addr add 10.99.2.2/24 dev v1\naddr add fd99:2::2/64 dev v1 nodad\nlink set v1 up");
-        near.ip("route add default via 10.99.1.254\n-6 route add default via fd99:1::fe");
-        far.ip("route add default via 10.99.2.254\n-6 route add default via fd99:2::fe");
-        Some(Self { near, router, _far: far })
+        near.ip("addr add 10.99.1.1/24 dev v0\naddr add fd99:1::1/64 dev v0 nodad");
+        router.ip("addr add 10.99.1.254/24 dev r0\naddr add fd99:1::fe/64 dev r0 nodad");
+        router.ip("addr add 10.99.2.254/24 dev r1\naddr add fd99:2::fe/64 dev r1 nodad");
+        far.ip("addr add 10.99.2.2/24 dev v1\naddr add fd99:2::2/64 dev v1 nodad");
+        near.ip("route add default via 10.99.1.254\nroute add ::/0 via fd99:1::fe");
+        far.ip("route add default via 10.99.2.254\nroute add ::/0 via fd99:2::fe");
+        Some(Self { near, router, far })
     }
 }
 
+/// Lays a wire and waits until it carries: the kernel may take a second to notice, and loses what is sent meanwhile.
 fn connect(one: &Namespace, device: &str, other: &Namespace, peer: &str) {
-    one.ip(&format!("link add {device} type veth peer name {peer} netns {}", other.name));
+    one.ip(&format!("link add {device} up type veth peer name {peer} netns {}", other.name));
+    other.ip(&format!("link set {peer} up"));
+    let carries = wait::until(PATIENCE, || (one.is_up(device) && other.is_up(peer)).then_some(()));
+    carries.unwrap_or_else(|| panic!("{device} and {peer} do not come up"));
 }
 
 /// Whether this machine lets us build networks, and has all the tools.

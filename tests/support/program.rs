@@ -167,14 +167,23 @@ impl Daemon {
         found.into_iter().map(|(_, line)| line).collect()
     }
 
+    /// Waits from the first line on again.
+    pub(crate) fn rewind(&mut self) {
+        self.read = 0;
+    }
+
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<Line> {
         line::parse(&self.program.text(Self::LOG))
     }
 
-    /// Everything it has said, for whoever has to find out what went wrong.
+    /// What it has said lately, for whoever has to find out what went wrong.
     pub(crate) fn story(&self) -> String {
-        format!("{}{}", self.program.text(Self::LOG), self.program.text("stderr"))
+        const LAST: usize = 20;
+        let log = self.program.text(Self::LOG);
+        let skipped = log.lines().count().saturating_sub(LAST);
+        let last: Vec<_> = log.lines().skip(skipped).collect();
+        format!("({skipped} lines before)\n{}\n{}", last.join("\n"), self.program.text("stderr"))
     }
 
     /// Stops it as systemd does, and gives all its lines.
@@ -221,3 +230,18 @@ fn reachable_binary(dir: &Path) -> PathBuf {
     fs::copy(BINARY, &copy).expect("the program can be copied");
     copy
 }
+
+/// Makes tests of functions that hold whichever kind of socket the rights lead to.
+macro_rules! with_either_socket {
+    ($($test:ident)*) => {
+        mod raw {
+            use crate::support::program::Rights;
+            $(#[test] fn $test() { super::$test(Rights::Root) })*
+        }
+        mod datagram {
+            use crate::support::program::Rights;
+            $(#[test] fn $test() { super::$test(Rights::Group) })*
+        }
+    };
+}
+pub(crate) use with_either_socket;
