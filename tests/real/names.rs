@@ -40,6 +40,17 @@ fn a_name_is_followed_to_its_new_address_within_a_few_probes() {
 }
 
 #[test]
+fn both_families_of_a_name_are_probed_and_logged_apart() {
+    let Some(pair) = Pair::new() else { return };
+    pair.near.etc("hosts", "10.99.0.2 web001.example\nfd99::2 web001.example\n");
+    let mut daemon = Daemon::start(&pair.near, Rights::Root, &format!("{CONFIG}\n    family = \"both\"\n"));
+    for (target, addr) in [("web001.example.ipv4", "10.99.0.2"), ("web001.example.ipv6", "fd99::2")] {
+        assert_eq!(daemon.expect_outcome(target, "reply").addr.as_deref(), Some(addr));
+        daemon.rewind();
+    }
+}
+
+#[test]
 fn a_name_that_does_not_resolve_is_not_measured_until_it_does() {
     let Some(pair) = Pair::new() else { return };
     pair.near.etc("hosts", "");

@@ -11,6 +11,8 @@ with_either_socket! {
     an_interface_that_is_made_anew_is_found_again
     a_source_address_that_comes_back_is_used_again
     a_dead_neighbour_is_unreachable_or_lost_by_the_timeout
+    a_link_local_host_is_found_again_behind_a_device_made_anew
+    probes_bear_the_class_of_service_that_is_asked_for
 }
 
 /// The far host over both families.
@@ -102,6 +104,10 @@ fn an_interface_that_is_made_anew_is_found_again(rights: Rights) {
     daemon.expect_of_all(&NAMES, "reply");
     pair.unplug();
     daemon.expect_of_all(&NAMES, "not_sent");
+    let keys = ["IPv4 interface=v0", "IPv6 interface=v0"];
+    for told in keys.map(|key| format!("no socket for {key}: ")) {
+        daemon.program.wait_for("stderr", &told, |text| text.contains(&told));
+    }
     pair.plug();
     let back = daemon.expect_of_all(&NAMES, "reply");
     // The device gets a new index, so the old sockets are of no more use; they are replaced once a second at most.
@@ -109,6 +115,9 @@ fn an_interface_that_is_made_anew_is_found_again(rights: Rights) {
     for line in back {
         let silent = lines.iter().filter(|other| other.is(&line.target, "not_sent")).count();
         assert!(silent < 50, "{} was not sent {silent} times", line.target);
+    }
+    for told in keys.map(|key| format!("socket for {key} opened anew")) {
+        daemon.program.wait_for("stderr", &told, |text| text.contains(&told));
     }
 }
 
@@ -172,4 +181,36 @@ fn a_dead_neighbour_is_unreachable_or_lost_by_the_timeout(rights: Rights) {
     }
     let lines = daemon.stop();
     assert!(!lines.iter().any(|line| line.target.starts_with("patient") && line.outcome == "lost"), "{lines:?}");
+}
+
+fn a_link_local_host_is_found_again_behind_a_device_made_anew(rights: Rights) {
+    let Some(pair) = Pair::new() else { return };
+    pair.far.ip("addr add fe80::99/64 dev v1 nodad");
+    let config = "[[target]]\nname = \"near\"\nhost = \"fe80::99%v0\"\ninterval = \"100ms\"\n";
+    let mut daemon = Daemon::start(&pair.near, rights, config);
+    assert_eq!(daemon.expect_outcome("near", "reply").addr.as_deref(), Some("fe80::99%v0"));
+    pair.unplug();
+    daemon.expect_outcome("near", "not_sent");
+    pair.plug();
+    pair.far.ip("addr add fe80::99/64 dev v1 nodad");
+    daemon.expect_outcome("near", "reply");
+}
+
+fn probes_bear_the_class_of_service_that_is_asked_for(rights: Rights) {
+    let Some(pair) = Pair::new() else { return };
+    pair.far.nft(&["input ip dscp != ef drop", "input icmpv6 type echo-request ip6 dscp != ef drop"]);
+    let mut daemon = Daemon::start(&pair.near, rights, &BOTH.replace("[defaults]", "[defaults]\ndscp = 46"));
+    daemon.expect_of_all(&NAMES, "reply");
+    daemon.reload(&BOTH.replace("[defaults]", "[defaults]\ndscp = 0"));
+    daemon.expect_of_all(&NAMES, "lost");
+}
+
+#[test]
+fn probes_bear_the_firewall_mark_that_is_asked_for() {
+    let Some(pair) = Pair::new() else { return };
+    pair.near.nft(&["output icmp type echo-request mark != 7 drop", "output icmpv6 type echo-request mark != 7 drop"]);
+    let mut daemon = Daemon::start(&pair.near, Rights::Root, &BOTH.replace("[defaults]", "[defaults]\nmark = 7"));
+    daemon.expect_of_all(&NAMES, "reply");
+    let lines = daemon.stop();
+    assert!(lines.iter().all(|line| line.outcome != "not_sent"), "{lines:?}");
 }

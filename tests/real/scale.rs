@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::line;
 use crate::support::net::Namespace;
-use crate::support::program::{self, Program, Rights};
+use crate::support::program::{self, Program};
 use crate::support::wait::{self, PATIENCE};
 
 const TARGETS: u64 = 2_000;

@@ -12,6 +12,7 @@ use crate::support::wait;
 
 with_either_socket! {
     a_stopped_process_calls_nothing_lost
+    a_reply_that_found_the_buffer_full_is_not_measured
 }
 
 const STOPPED: Duration = Duration::from_secs(3);
@@ -40,4 +41,32 @@ fn a_stopped_process_calls_nothing_lost(rights: Rights) {
     let mut seqs: Vec<_> = lines.iter().flat_map(Line::seqs).collect();
     seqs.sort_unstable();
     assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{seqs:?}");
+}
+
+/// While the process is stopped, duplicates of an earlier reply fill its receive buffer, and the replies behind them are dropped.
+fn a_reply_that_found_the_buffer_full_is_not_measured(rights: Rights) {
+    const FLOOD: usize = 4_000;
+    let Some(pair) = Pair::new() else { return };
+    let mut first = None;
+    let _far = Responder::start(&pair, move |answer| {
+        let first: &Answer = first.get_or_insert_with(|| answer.clone());
+        let duplicates = if answer.sequence == 4 { FLOOD } else { 0 };
+        let duplicate = Answer { after: ROUND_TRIP, ..first.clone() };
+        let mut answers = vec![duplicate; duplicates];
+        answers.push(if answer.sequence < 4 { answer } else { Answer { after: ROUND_TRIP, ..answer } });
+        answers
+    });
+    let config = "[[target]]\nhost = \"10.99.0.2\"\ninterval = \"200ms\"\ntimeout = \"2s\"\nsize = 1400\n";
+    let mut daemon = Daemon::start(&pair.near, rights, config);
+    daemon.expect("the third reply", |line| line.outcome == "reply" && line.seq() == 3);
+    wait::pause(Duration::from_millis(300));
+    daemon.program.signal(Signal::SIGSTOP);
+    wait::pause(Duration::from_secs(1));
+    daemon.program.signal(Signal::SIGCONT);
+    let unmeasured = daemon.expect("the fourth probe's verdict", |line| line.seq() == 4);
+    let expected = ("not_measured", "local receive buffer overflowed");
+    assert_eq!((unmeasured.outcome.as_str(), unmeasured.error()), expected, "{}", daemon.story());
+    daemon.program.wait_for("stderr", "warning", |text| text.contains("packets were dropped here"));
+    let lines = daemon.stop();
+    assert!(lines.iter().all(|line| line.outcome != "lost"), "{lines:?}");
 }
