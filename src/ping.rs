@@ -62,7 +62,7 @@ async fn run(request: Request) -> Result<Outcome, Error> {
             }
             Some(told) = parts.notices.recv() => match told {
                 Told::Log(file::Notice::StdoutClosed) => break parts.stop().await?,
-                told => daemon::tell(&told),
+                told @ (Told::Driver(_) | Told::Log(_)) => daemon::tell(&told),
             },
             _ = signals.recv() => break parts.stop().await?,
             () = &mut deadline => break parts.stop().await?,
