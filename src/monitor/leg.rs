@@ -31,6 +31,8 @@ pub(super) struct Leg {
     pub(super) awaits_address: bool,
     addr: Option<Addr>,
     socket: Option<SocketId>,
+    /// The target's, held here because every probe asks for it.
+    size: u16,
     former: Option<Former>,
     unresolved: Option<Unresolved>,
 }
@@ -73,17 +75,27 @@ pub(super) struct EchoSeen {
 impl Leg {
     pub(super) fn new(target: Arc<Target>, schedule: Schedule, lookups: Option<Lookups>) -> Self {
         Self {
+            size: target.size,
+            inflight: Inflight::new(target.timeout),
             target,
             schedule,
             awaits_address: false,
             lookups,
-            inflight: Inflight::default(),
             window: Window::default(),
             addr: None,
             socket: None,
             former: None,
             unresolved: None,
         }
+    }
+
+    /// Payload, bytes.
+    pub(super) fn size(&self) -> usize {
+        usize::from(self.size)
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.inflight.timeout()
     }
 
     pub(super) fn addr(&self) -> Option<Addr> {
@@ -114,7 +126,7 @@ impl Leg {
         match result {
             Ok(()) => {
                 self.window.handle_sent();
-                self.inflight.handle_sent(seq, sent, self.target.timeout);
+                self.inflight.handle_sent(seq, sent);
             }
             Err(error) => {
                 self.window.not_sent += 1;
