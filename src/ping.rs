@@ -178,9 +178,9 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f)?;
         let Some(mean) = rtt.mean() else { return Ok(()) };
-        let [median, p95, p99] = self.quantiles.map(|quantile| quantile.clamp(rtt.min, rtt.max));
-        let [min, mean, median, p95, p99, max] = [rtt.min, mean, median, p95, p99, rtt.max].map(milliseconds);
-        let jitter = milliseconds(rtt.jitter);
+        let [median, p95, p99] = self.quantiles.map(|quantile| quantile.clamp(rtt.min(), rtt.max()));
+        let [min, mean, median, p95, p99, max] = [rtt.min(), mean, median, p95, p99, rtt.max()].map(milliseconds);
+        let jitter = milliseconds(rtt.jitter());
         writeln!(
             f,
             "rtt min/mean/median/p95/p99/max = {min}/{mean}/{median}/{p95}/{p99}/{max} ms, jitter (RFC 3550) {jitter} ms"

@@ -587,7 +587,7 @@ impl Monitor {
     /// Puts the target's next look-up on the agenda, if it is not there yet.
     fn note_lookup(&mut self, id: TargetId) {
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };
-        if let Some(due) = leg.lookups.as_mut().and_then(Lookups::due_to_note) {
+        if let Some(due) = leg.lookups.as_mut().and_then(|lookups| lookups.due_to_note()) {
             self.lookups.push(due, id);
         }
     }
