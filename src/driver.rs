@@ -25,6 +25,11 @@ use crate::monitor::{self, Lookup, Monitor, Probe, Start};
 /// it a wake-up a reply costs less than two per cent of a core, and the line is there at once.
 const LOADED: f64 = 400.0;
 
+/// Under load, records are handed over when there are this many or the oldest is this old, whichever is first: waking the log's
+/// thread for each handful costs more than writing their lines.
+const FLUSH_RECORDS: usize = 32;
+const FLUSH_AFTER: Duration = GRID;
+
 /// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
 const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
 
@@ -121,9 +126,17 @@ struct Driver<O> {
     /// Whether every target has a last probe, so that the loop ends by itself.
     finite: bool,
     drops_watched: Mono,
+    unflushed: Unflushed,
     records: Vec<Record>,
     notices: Vec<monitor::Notice>,
     engine_notices: Vec<engine::Notice>,
+}
+
+/// Records handed out and not flushed yet.
+#[derive(Debug, Default)]
+struct Unflushed {
+    count: usize,
+    since: Mono,
 }
 
 /// Why the loop woke.
@@ -152,6 +165,7 @@ impl<O: Outlet> Driver<O> {
             loaded: false,
             finite: false,
             drops_watched: now.mono,
+            unflushed: Unflushed::default(),
             records: Vec::new(),
             notices: Vec::new(),
             engine_notices: Vec::new(),
@@ -195,7 +209,7 @@ impl<O: Outlet> Driver<O> {
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.outlet.look_up(lookup);
         }
-        self.hand_out();
+        self.hand_out(now);
         let deadline = self.deadline(now);
         self.alarm.set(deadline)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
@@ -263,11 +277,16 @@ impl<O: Outlet> Driver<O> {
         (Stamp { mono, wall: now.wall_at(mono) }, result)
     }
 
-    fn hand_out(&mut self) {
+    fn hand_out(&mut self, now: Now) {
         self.monitor.poll_records(&mut self.records);
-        if !self.records.is_empty() {
-            self.records.drain(..).for_each(|record| self.outlet.record(record));
-            self.outlet.flush();
+        if self.unflushed.count == 0 {
+            self.unflushed.since = now.mono;
+        }
+        self.unflushed.count += self.records.len();
+        self.records.drain(..).for_each(|record| self.outlet.record(record));
+        let ripe = self.unflushed.count >= FLUSH_RECORDS || now.mono - self.unflushed.since >= FLUSH_AFTER;
+        if self.unflushed.count > 0 && (ripe || !self.loaded) {
+            self.flush();
         }
         self.monitor.poll_notices(&mut self.notices);
         self.notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Monitor(notice)));
@@ -275,18 +294,26 @@ impl<O: Outlet> Driver<O> {
         self.engine_notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Engine(notice)));
     }
 
-    /// When to wake at the latest: for the monitor, and under load for the replies to what is in flight.
+    fn flush(&mut self) {
+        self.outlet.flush();
+        self.unflushed.count = 0;
+    }
+
+    /// When to wake at the latest: for the monitor, and under load for the replies to what is in flight and for the log.
     fn deadline(&mut self, now: Now) -> Option<Mono> {
         let due = self.monitor.poll_deadline();
-        let look = (self.loaded && self.monitor.has_open_probes()).then(|| ceil_to_grid(now.mono + GRID / 2));
+        let look = self.loaded && (self.monitor.has_open_probes() || self.unflushed.count > 0);
+        let look = look.then(|| ceil_to_grid(now.mono + GRID / 2));
         due.into_iter().chain(look).min()
     }
 
     /// One last look at the sockets, then the end of everything in flight.
     fn finish(mut self) -> io::Result<Monitor> {
         self.receive();
-        self.monitor.handle_stop(clock::now());
-        self.hand_out();
+        let now = clock::now();
+        self.monitor.handle_stop(now);
+        self.hand_out(now);
+        self.flush();
         Ok(self.monitor)
     }
 }

@@ -1,5 +1,52 @@
-//! pingtest
-pub(crate) mod cli;
+//! pingtest: a long-running ping monitor that judges by kernel time stamps and writes down every reply and every loss at once.
+//!
+//! # The way of the data
+//!
+//! ```text
+//!  config ─► targets ─► schedule ─► icmp ─► sample ─► inflight ─┬─► window ─► summary
+//!                          ▲                                    └─► record ─► sink ─► file, standard output
+//!  clock ─► Now ───────────┘
+//! ```
+//!
+//! Data go one way. Nothing upstream ever waits for anything downstream: every record goes through a bounded queue, and a full
+//! queue has a counter and says so in the log.
+//!
+//! # The map
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `cli` | arguments → what is to be done; one definition makes parser, help, manual and completions |
+//! | [`daemon`] | the composition: start, reload, stop with a deadline; the only room that knows all others |
+//! | [`ping`] | `pingtest ping`: the same parts, and the summary |
+//! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
+//! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
+//! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
+//! | [`clock`] | the only reader of clocks |
+//! | [`resolve`] | names to addresses, on threads of its own |
+//! | [`sink`] | records → lines → files, on a thread of its own |
+//! | [`config`] | files as written → settings as used, or every problem at once |
+//! | [`logging`] | what the program says about itself |
+//! | `watch` | a descriptor that an asynchronous loop can wait for |
+//!
+//! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
+//!
+//! # The rules of the house
+//!
+//! 1. **`monitor` is pure**: no sockets, files, threads or clocks; time comes in as an argument. So a day of flapping is played in
+//!    milliseconds, and a bug report becomes a file under `tests/scenarios/`.
+//! 2. **Engines report, the monitor judges**, from time stamps, never from which future won a race.
+//! 3. **Two clocks, read together, once per event.** Durations and schedule by the monotonic clock, labels by the wall clock, suspend
+//!    by BOOTTIME − MONOTONIC. A stamp of the kernel counts only if it lies between sending and reading.
+//! 4. **"Not measured" is never "lost"**: send errors, full buffers, a stalled loop, suspend, stopping are outcomes of their own.
+//! 5. **One loop owns all probe state**, on a thread of its own that waits for nothing but its wake-up.
+//! 6. **Few sockets**: one for each family and set of options, never one for each target.
+//! 7. **Booleans that travel are enums, numbers carry their unit in the type**, and no `_` arm hides one of our own variants.
+//! 8. **What ships is tested as it ships**: sample configurations, manual page, README's commands.
+//! 9. **`unsafe` only in [`icmp::socket`] and `watch`**, each block with its reason.
+//!
+//! `tests/architecture.rs` holds the source against 1, 7 and 9 and against who may use whom.
+
+mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -10,5 +57,6 @@ pub mod monitor;
 pub mod ping;
 pub mod resolve;
 pub mod sink;
-pub(crate) mod watch;
+mod watch;
+
 pub use cli::main;

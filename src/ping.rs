@@ -62,7 +62,7 @@ async fn run(request: Request) -> Result<Outcome, Error> {
             }
             Some(told) = parts.notices.recv() => match told {
                 Told::Log(file::Notice::StdoutClosed) => break parts.stop().await?,
-                told => daemon::tell(&told),
+                told @ (Told::Driver(_) | Told::Log(_)) => daemon::tell(&told),
             },
             _ = signals.recv() => break parts.stop().await?,
             () = &mut deadline => break parts.stop().await?,
@@ -178,9 +178,9 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f)?;
         let Some(mean) = rtt.mean() else { return Ok(()) };
-        let [median, p95, p99] = self.quantiles.map(|quantile| quantile.clamp(rtt.min, rtt.max));
-        let [min, mean, median, p95, p99, max] = [rtt.min, mean, median, p95, p99, rtt.max].map(milliseconds);
-        let jitter = milliseconds(rtt.jitter);
+        let [median, p95, p99] = self.quantiles.map(|quantile| quantile.clamp(rtt.min(), rtt.max()));
+        let [min, mean, median, p95, p99, max] = [rtt.min(), mean, median, p95, p99, rtt.max()].map(milliseconds);
+        let jitter = milliseconds(rtt.jitter());
         writeln!(
             f,
             "rtt min/mean/median/p95/p99/max = {min}/{mean}/{median}/{p95}/{p99}/{max} ms, jitter (RFC 3550) {jitter} ms"

@@ -299,11 +299,9 @@ impl Engine {
             Some(Some(slot)) => &slot.key.options,
             Some(None) | None => return false,
         };
-        match errno {
-            Errno::ENODEV | Errno::ENXIO | Errno::EADDRNOTAVAIL | Errno::EBADF => true,
-            Errno::ENETUNREACH | Errno::EINVAL => options.source.is_some() || options.interface.is_some(),
-            _ => false,
-        }
+        let bound = options.source.is_some() || options.interface.is_some();
+        let gone = matches!(errno, Errno::ENODEV | Errno::ENXIO | Errno::EADDRNOTAVAIL | Errno::EBADF);
+        gone || bound && matches!(errno, Errno::ENETUNREACH | Errno::EINVAL)
     }
 
     /// Opens a stranded socket anew, if the last try is long enough ago. Returns whether it is open now.

@@ -122,7 +122,9 @@ impl Socket {
     fn set_v4_options(&self, options: &SocketOptions) -> Result<(), OpenError> {
         // Without it, raw sockets hide local drops (ENOBUFS) and datagram sockets hide ICMP errors.
         setsockopt(&self.fd, sockopt::Ipv4RecvErr, &true).map_err(refused("IP_RECVERR"))?;
-        setsockopt(&self.fd, sockopt::Ipv4RecvTtl, &true).map_err(refused("IP_RECVTTL"))?;
+        if self.kind == Kind::Datagram {
+            setsockopt(&self.fd, sockopt::Ipv4RecvTtl, &true).map_err(refused("IP_RECVTTL"))?;
+        }
         if let Some(dscp) = options.dscp {
             setsockopt(&self.fd, sockopt::Ipv4Tos, &tos(dscp)).map_err(refused("IP_TOS"))?;
         }
@@ -334,8 +336,8 @@ pub enum Queue {
     Errors,
 }
 
-/// How many messages one call reads. Beyond 8 to 32, larger batches gain nothing measurable.
-pub const BATCH: usize = 32;
+/// How many messages one call reads: what a grid step brings at 10,000 probes a second.
+pub const BATCH: usize = 64;
 
 /// Space for one message's control data: a time stamp, a hop limit, an extended error with its offender, rounded up.
 const CONTROL_LEN: usize = 192;

@@ -27,14 +27,15 @@ use super::time::{Mono, Stamp, Wall};
 const REMEMBER_LOST: Duration = Duration::from_secs(60);
 
 /// How long after its sending an answered probe can still be answered twice.
-const REMEMBER_ANSWERED: Duration = Duration::from_secs(5);
+const REMEMBER_ANSWERED: Duration = Duration::from_secs(2);
 
 /// Never more probes than sequence numbers on the wire, whatever the timeout.
 const REMEMBER_AT_MOST: usize = 65_536;
 
 /// The probes of one target that can still change their verdict, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inflight {
+    timeout: Duration,
     probes: VecDeque<Probe>,
 }
 
@@ -42,7 +43,6 @@ pub struct Inflight {
 struct Probe {
     seq: u64,
     sent: Stamp,
-    deadline: Mono,
     state: State,
 }
 
@@ -136,17 +136,28 @@ pub struct Voided {
 }
 
 impl Inflight {
+    /// No probe so far; each will have `timeout` for its answer.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, probes: VecDeque::new() }
+    }
+
+    /// How long a probe may stay unanswered.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// A probe has left. Numbers must rise.
-    pub fn handle_sent(&mut self, seq: u64, sent: Stamp, timeout: Duration) {
+    pub fn handle_sent(&mut self, seq: u64, sent: Stamp) {
         self.forget(sent.mono);
-        self.probes.push_back(Probe { seq, sent, deadline: sent.mono + timeout, state: State::Open });
+        self.probes.push_back(Probe { seq, sent, state: State::Open });
     }
 
     /// A whole reply from the address probed.
     pub fn handle_reply(&mut self, seq: u64, arrival: Arrival) -> Effect {
+        let timeout = self.timeout;
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
-            State::Open => return probe.answer(arrival),
+            State::Open => return probe.answer(arrival, timeout),
             State::Lost(cause) => Ruling::Late(cause),
             State::Answered => Ruling::Duplicate,
             State::Void => return Effect::Stale,
@@ -173,7 +184,9 @@ impl Inflight {
     /// The probe's time is up: every packet that arrived before `drained` has been read. `dropped` is when the socket was
     /// last seen to have dropped something. `None` where the probe is decided already, or its deadline is still to come.
     pub fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>) -> Option<Verdict> {
-        let probe = self.find(seq).filter(|probe| probe.state == State::Open && probe.deadline <= drained.mono)?;
+        let after = self.timeout;
+        let probe =
+            self.find(seq).filter(|probe| probe.state == State::Open && probe.sent.mono + after <= drained.mono)?;
         let ruling = if dropped.is_some_and(|dropped| dropped >= probe.sent.mono) {
             probe.state = State::Void;
             Ruling::Unmeasured(Obstacle::LocalDrops)
@@ -181,7 +194,7 @@ impl Inflight {
             probe.state = State::Lost(Cause::Unanswered);
             Ruling::Lost(Cause::Unanswered)
         };
-        Some(Verdict { ruling, sent: probe.sent, at: drained.wall, after: probe.timeout() })
+        Some(Verdict { ruling, sent: probe.sent, at: drained.wall, after })
     }
 
     /// Gives up every open probe as not measured.
@@ -218,7 +231,7 @@ impl Inflight {
     fn forget(&mut self, now: Mono) {
         let keep = |probe: &Probe| match probe.state {
             State::Open => true,
-            State::Lost(_) => now - probe.deadline < REMEMBER_LOST,
+            State::Lost(_) => now - probe.sent.mono < self.timeout + REMEMBER_LOST,
             State::Answered | State::Void => now - probe.sent.mono < REMEMBER_ANSWERED,
         };
         while self.probes.front().is_some_and(|oldest| self.probes.len() >= REMEMBER_AT_MOST || !keep(oldest)) {
@@ -228,20 +241,16 @@ impl Inflight {
 }
 
 impl Probe {
-    fn timeout(&self) -> Duration {
-        self.deadline - self.sent.mono
-    }
-
     /// An open probe's first whole reply: in time, too late, or nobody can tell.
-    fn answer(&mut self, arrival: Arrival) -> Effect {
-        let straddles = arrival.earliest <= self.deadline && self.deadline < arrival.seen.mono;
+    fn answer(&mut self, arrival: Arrival, timeout: Duration) -> Effect {
+        let deadline = self.sent.mono + timeout;
+        let straddles = arrival.earliest <= deadline && deadline < arrival.seen.mono;
         if straddles && self.plausible(arrival).is_none() {
             self.state = State::Void;
             return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ClockSet)));
         }
         self.state = State::Answered;
         let reply = self.arrived(arrival, Ruling::Reply);
-        let timeout = self.timeout();
         if reply.after <= timeout {
             return Effect::Judged(reply);
         }

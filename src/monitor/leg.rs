@@ -18,7 +18,7 @@ use super::window::Window;
 /// While a name does not resolve, the probes not sent are reported at first at once and then this often.
 const UNRESOLVED_REPORT: Duration = Duration::from_secs(60);
 
-/// One target at work.
+/// One target at work. What seldom occurs is boxed, so that walking through many targets touches little memory.
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) target: Arc<Target>,
@@ -26,13 +26,15 @@ pub(super) struct Leg {
     pub(super) inflight: Inflight,
     pub(super) window: Window,
     /// `None` where the host is an address.
-    pub(super) lookups: Option<Lookups>,
+    pub(super) lookups: Option<Box<Lookups>>,
     /// Whether the first look-up is still awaited, and the timetable with it.
     pub(super) awaits_address: bool,
     addr: Option<Addr>,
     socket: Option<SocketId>,
-    former: Option<Former>,
-    unresolved: Option<Unresolved>,
+    /// The target's, held here because every probe asks for it.
+    size: u16,
+    former: Option<Box<Former>>,
+    unresolved: Option<Box<Unresolved>>,
 }
 
 /// The address probed before the present one, for the probes that are still under way to it.
@@ -73,17 +75,27 @@ pub(super) struct EchoSeen {
 impl Leg {
     pub(super) fn new(target: Arc<Target>, schedule: Schedule, lookups: Option<Lookups>) -> Self {
         Self {
+            size: target.size,
+            inflight: Inflight::new(target.timeout),
             target,
             schedule,
             awaits_address: false,
-            lookups,
-            inflight: Inflight::default(),
+            lookups: lookups.map(Box::new),
             window: Window::default(),
             addr: None,
             socket: None,
             former: None,
             unresolved: None,
         }
+    }
+
+    /// Payload, bytes.
+    pub(super) fn size(&self) -> usize {
+        usize::from(self.size)
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.inflight.timeout()
     }
 
     pub(super) fn addr(&self) -> Option<Addr> {
@@ -96,13 +108,13 @@ impl Leg {
 
     /// The address probe `seq` was sent to.
     pub(super) fn addr_of(&self, seq: u64) -> Option<Addr> {
-        self.former.filter(|former| seq <= former.last_seq).map(|former| former.addr).or(self.addr)
+        self.former.as_ref().filter(|former| seq <= former.last_seq).map(|former| former.addr).or(self.addr)
     }
 
     pub(super) fn set_addr(&mut self, addr: Addr, socket: SocketId) -> Option<Addr> {
         let old = self.addr.replace(addr);
         self.socket = Some(socket);
-        self.former = old.map(|addr| Former { addr, last_seq: self.schedule.newest() });
+        self.former = old.map(|addr| Box::new(Former { addr, last_seq: self.schedule.newest() }));
         old
     }
 
@@ -114,7 +126,7 @@ impl Leg {
         match result {
             Ok(()) => {
                 self.window.handle_sent();
-                self.inflight.handle_sent(seq, sent, self.target.timeout);
+                self.inflight.handle_sent(seq, sent);
             }
             Err(error) => {
                 self.window.not_sent += 1;
@@ -199,7 +211,7 @@ impl Leg {
         self.window.not_measured += 1;
         let reported = self.unresolved.as_ref().map(|unresolved| unresolved.reported);
         let fresh = Unresolved { first: seq, last: seq, count: 0, reported: reported.unwrap_or(now.mono) };
-        let unresolved = self.unresolved.get_or_insert(fresh);
+        let unresolved = self.unresolved.get_or_insert_with(|| Box::new(fresh));
         if unresolved.count == 0 {
             unresolved.first = seq;
         }
@@ -213,10 +225,10 @@ impl Leg {
     /// Writes down the slots that passed without an address and are not written down yet.
     pub(super) fn report_unresolved(&mut self, now: Now, out: &mut Vec<Record>) {
         let Some(unresolved) = self.unresolved.as_mut().filter(|unresolved| unresolved.count > 0) else { return };
-        let Unresolved { first, last, count, .. } = *unresolved;
+        let Unresolved { first, last, count, .. } = **unresolved;
         unresolved.count = 0;
         unresolved.reported = now.mono;
-        let error = self.lookups.as_ref().and_then(Lookups::error).cloned();
+        let error = self.lookups.as_ref().and_then(|lookups| lookups.error().cloned());
         let reason = Reason::NotResolved(error.unwrap_or_else(|| "no answer from the resolver yet".into()));
         out.push(self.record(now.wall, self.addr, Event::NotMeasured { first, last, count, reason }));
     }

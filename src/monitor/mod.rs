@@ -5,6 +5,7 @@
 //! file, a thread or a clock: time comes in as an argument, what comes in by `handle_*`, what is to be done by `poll_*`. So a
 //! day of flapping can be played in a millisecond.
 
+pub mod agenda;
 pub mod identity;
 pub mod inflight;
 mod leg;
@@ -16,13 +17,13 @@ pub mod target;
 pub mod time;
 pub mod window;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agenda::Agenda;
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
 use leg::{Echo, EchoSeen, Leg};
 use lookup::Lookups;
@@ -160,15 +161,15 @@ pub struct Monitor {
     start: Start,
     t0: Mono,
     last: Now,
-    legs: Vec<Option<Box<Leg>>>,
+    legs: Vec<Option<Leg>>,
     by_name: HashMap<Name, TargetId>,
     by_addr: HashMap<IpAddr, Vec<TargetId>>,
     sockets: Vec<SocketKey>,
     /// When each socket was last seen to have dropped something.
     dropped: Vec<Option<Mono>>,
-    slots: BinaryHeap<Reverse<(Mono, TargetId)>>,
-    judgements: BinaryHeap<Reverse<(Mono, ProbeId)>>,
-    lookups: BinaryHeap<Reverse<(Mono, TargetId)>>,
+    slots: Agenda<TargetId>,
+    judgements: Agenda<ProbeId>,
+    lookups: Agenda<TargetId>,
     records: Vec<Record>,
     notices: Vec<Notice>,
     strays: Strays,
@@ -187,9 +188,9 @@ impl Monitor {
             by_addr: HashMap::new(),
             sockets: Vec::new(),
             dropped: Vec::new(),
-            slots: BinaryHeap::new(),
-            judgements: BinaryHeap::new(),
-            lookups: BinaryHeap::new(),
+            slots: Agenda::new(),
+            judgements: Agenda::new(),
+            lookups: Agenda::new(),
             records: Vec::new(),
             notices: Vec::new(),
             strays: Strays::default(),
@@ -251,8 +252,8 @@ impl Monitor {
         let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
         leg.handle_sent(probe.id.seq, sent, result, &mut self.records);
         if result.is_ok() {
-            let judged = ceil_to_grid(sent.mono + leg.target.timeout + GRACE);
-            self.judgements.push(Reverse((judged, probe.id)));
+            let judged = ceil_to_grid(sent.mono + leg.timeout() + GRACE);
+            self.judgements.push(judged, probe.id);
         }
     }
 
@@ -290,11 +291,7 @@ impl Monitor {
 
     /// Every packet that arrived before `drained` has been handled: judges the probes whose time is up.
     pub fn handle_expiry(&mut self, drained: Stamp) {
-        while let Some(&Reverse((judged, id))) = self.judgements.peek() {
-            if judged > drained.mono {
-                break;
-            }
-            self.judgements.pop();
+        while let Some((_, id)) = self.judgements.pop_due(drained.mono) {
             let Some(leg) = leg_mut(&mut self.legs, id.target) else { continue };
             let dropped = leg.socket().and_then(|socket| self.dropped[socket.0]);
             leg.handle_expiry(id.seq, drained, dropped, &mut self.records);
@@ -312,17 +309,13 @@ impl Monitor {
 
     /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
     pub fn poll_probe(&mut self, now: Now) -> Option<Probe> {
-        loop {
-            let mut top = self.slots.peek_mut().filter(|top| top.0.0 <= now.mono)?;
-            let Reverse((due, id)) = *top;
+        while let Some((due, id)) = self.slots.pop_due(now.mono) {
             let leg = leg_mut(&mut self.legs, id).filter(|leg| leg.schedule.due() == Some(due));
             let Some((leg, slot)) = leg.and_then(|leg| leg.schedule.poll(now.mono).map(|slot| (leg, slot))) else {
-                std::collections::binary_heap::PeekMut::pop(top);
                 continue;
             };
-            match leg.schedule.due() {
-                Some(next) => *top = Reverse((next, id)),
-                None => drop(std::collections::binary_heap::PeekMut::pop(top)),
+            if let Some(next) = leg.schedule.due() {
+                self.slots.push(next, id);
             }
             match (slot, leg.addr().zip(leg.socket())) {
                 (Slot::Missed(missed), _) => {
@@ -330,20 +323,17 @@ impl Monitor {
                 }
                 (Slot::Due { seq }, None) => leg.handle_unresolved(seq, now, &mut self.records),
                 (Slot::Due { seq }, Some((addr, socket))) => {
-                    let (id, size) = (ProbeId { target: id, seq }, usize::from(leg.target.size));
+                    let (id, size) = (ProbeId { target: id, seq }, leg.size());
                     return Some(Probe { id, addr, socket, sequence: identity::wire_sequence(id, size), size });
                 }
             }
         }
+        None
     }
 
     /// The next name to be looked up.
     pub fn poll_lookup(&mut self, now: Mono) -> Option<Lookup> {
-        while let Some(&Reverse((due, id))) = self.lookups.peek() {
-            if due > now {
-                break;
-            }
-            self.lookups.pop();
+        while let Some((due, id)) = self.lookups.pop_due(now) {
             let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
             let Host::Name(host) = &leg.target.host else { continue };
             if leg.lookups.as_mut().is_some_and(|lookups| lookups.due() == Some(due) && lookups.poll(now)) {
@@ -365,19 +355,19 @@ impl Monitor {
 
     /// When something is due next; `None` while nothing ever will be.
     pub fn poll_deadline(&mut self) -> Option<Mono> {
-        let slot = self.slots.peek().map(|top| top.0.0);
-        let lookup = self.lookups.peek().map(|top| top.0.0);
-        [slot, self.next_judgement(), lookup].into_iter().flatten().min()
+        let (slot, lookup) = (self.slots.peek(), self.lookups.peek());
+        let targets = [slot, lookup].into_iter().flatten().map(|(due, _)| due);
+        targets.chain(self.next_judgement()).min()
     }
 
     /// When the next judgement is due. Probes decided in the meantime are passed over, so that a healthy target causes no
     /// wake-up at its probes' deadlines.
     pub fn next_judgement(&mut self) -> Option<Mono> {
-        while let Some(&Reverse((judged, id))) = self.judgements.peek() {
-            if leg_mut(&mut self.legs, id.target).is_some_and(|leg| leg.inflight.is_open(id.seq)) {
+        while let Some((judged, id)) = self.judgements.peek() {
+            if self.leg(id.target).is_some_and(|leg| leg.inflight.is_open(id.seq)) {
                 return Some(judged);
             }
-            self.judgements.pop();
+            self.judgements.pop_due(judged);
         }
         None
     }
@@ -440,7 +430,7 @@ impl Monitor {
     /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to.
     fn find_echo(&mut self, from: Addr, sequence: u16, payload: &[u8]) -> Option<(ProbeId, Resemblance)> {
         if let Some(id) = self.identity.read_payload(payload) {
-            let size = self.leg(id.target).map_or(payload.len(), |leg| usize::from(leg.target.size));
+            let size = self.leg(id.target).map_or(payload.len(), |leg| leg.size());
             return Some((id, self.identity.compare(id, size, payload)));
         }
         let pointed_at = self.pointed_at(from, sequence, |id, size| self.identity.compare(id, size, payload));
@@ -476,7 +466,7 @@ impl Monitor {
     ) -> Option<(ProbeId, Resemblance)> {
         let candidates = self.by_addr.get(&addr.ip)?.iter().filter_map(|&target| {
             let leg = self.leg(target)?;
-            let size = usize::from(leg.target.size);
+            let size = leg.size();
             let seq = identity::seq_of_wire(target, size, sequence, leg.schedule.newest())?;
             let id = ProbeId { target, seq };
             let open = leg.inflight.is_open(seq);
@@ -489,7 +479,7 @@ impl Monitor {
 
 /// Targets: coming, going, moving.
 impl Monitor {
-    fn add(&mut self, target: &Arc<Target>, former: Option<Box<Leg>>, now: Now) {
+    fn add(&mut self, target: &Arc<Target>, former: Option<Leg>, now: Now) {
         let Some(id) = TargetId::new(self.legs.len()) else {
             self.notices.push(Notice::TooManyTargets(Arc::clone(target)));
             return;
@@ -506,7 +496,7 @@ impl Monitor {
             leg.window = former.window;
         }
         self.by_name.insert(target.name.clone(), id);
-        self.legs.push(Some(Box::new(leg)));
+        self.legs.push(Some(leg));
         match addr {
             Some(addr) => {
                 self.set_addr(id, addr, now);
@@ -517,7 +507,7 @@ impl Monitor {
         self.note_lookup(id);
     }
 
-    fn retire(&mut self, index: usize, reason: Reason, now: Now) -> Option<Box<Leg>> {
+    fn retire(&mut self, index: usize, reason: Reason, now: Now) -> Option<Leg> {
         let mut leg = self.legs[index].take()?;
         leg.void(None, reason, now.wall, &mut self.records);
         leg.report_unresolved(now, &mut self.records);
@@ -576,10 +566,8 @@ impl Monitor {
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
             leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.records);
         }
-        let ids = self.legs.iter().enumerate().filter(|(_, leg)| leg.is_some());
-        self.slots = ids
-            .filter_map(|(index, leg)| Some(Reverse((leg.as_ref()?.schedule.due()?, TargetId::new(index)?))))
-            .collect();
+        self.slots = Agenda::new();
+        (0..self.legs.len()).filter_map(TargetId::new).for_each(|id| self.note_slot(id));
     }
 
     /// Where the timetable of a target begins that starts at `now`.
@@ -592,28 +580,28 @@ impl Monitor {
 
     fn note_slot(&mut self, id: TargetId) {
         if let Some(due) = self.leg(id).and_then(|leg| leg.schedule.due()) {
-            self.slots.push(Reverse((due, id)));
+            self.slots.push(due, id);
         }
     }
 
     /// Puts the target's next look-up on the agenda, if it is not there yet.
     fn note_lookup(&mut self, id: TargetId) {
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };
-        if let Some(due) = leg.lookups.as_mut().and_then(Lookups::due_to_note) {
-            self.lookups.push(Reverse((due, id)));
+        if let Some(due) = leg.lookups.as_mut().and_then(|lookups| lookups.due_to_note()) {
+            self.lookups.push(due, id);
         }
     }
 
     fn leg(&self, id: TargetId) -> Option<&Leg> {
-        self.legs.get(id.index())?.as_deref()
+        self.legs.get(id.index())?.as_ref()
     }
 }
 
 /// Length of the header of an echo message (RFC 792, RFC 4443).
 const ICMP_HEADER: usize = 8;
 
-fn leg_mut(legs: &mut [Option<Box<Leg>>], id: TargetId) -> Option<&mut Leg> {
-    legs.get_mut(id.index())?.as_deref_mut()
+fn leg_mut(legs: &mut [Option<Leg>], id: TargetId) -> Option<&mut Leg> {
+    legs.get_mut(id.index())?.as_mut()
 }
 
 fn intern(sockets: &mut Vec<SocketKey>, dropped: &mut Vec<Option<Mono>>, key: SocketKey) -> SocketId {

@@ -1,3 +1,5 @@
+//! Real files: written at once, in order, whole, and after every kind of trouble.
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;

@@ -1,3 +1,5 @@
+//! Every event as text and as JSON, to the letter.
+
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, Utc};
 use proptest::prelude::*;
 
