@@ -324,7 +324,9 @@ impl Engine {
         let Some(Some(slot)) = self.slots.get_mut(id.0) else { return };
         match (&slot.state, error) {
             (State::Open(socket), _) => {
-                slot.announced = None;
+                if slot.announced.take().is_some() {
+                    self.notices.push(Notice::Reopened(slot.key.clone()));
+                }
                 if self.armed
                     && let Err(error) = watch(&self.readiness, socket)
                 {
