@@ -130,6 +130,10 @@ impl Leg {
             }
             Err(error) => {
                 self.window.not_sent += 1;
+                // Of an address with a zone, this is all there will ever be when the interface was made anew under its name.
+                if let Some(lookups) = &mut self.lookups {
+                    lookups.handle_loss(sent.mono);
+                }
                 out.push(self.record(sent.wall, self.addr, Event::NotSent { seq, error }));
             }
         }

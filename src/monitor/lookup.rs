@@ -1,7 +1,8 @@
 //! When a name is looked up again: the rule that follows a container to its new address.
 //!
-//! A name that works is looked up every `resolve_every`. The first lost probe after an answer asks at once, and while nothing
-//! answers, or the name does not resolve, the look-ups go on after 1, 2, 4 … seconds, never less often than `resolve_every`.
+//! A name that works is looked up every `resolve_every`. The first probe after an answer that is lost or cannot be sent asks at
+//! once, and while nothing answers, or the name does not resolve, the look-ups go on after 1, 2, 4 … seconds, never less often
+//! than `resolve_every`.
 //! One look-up is under way at a time. Which of the addresses is taken is decided here too; who resolves, and how, is not.
 
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Lookups {
         is_due
     }
 
-    /// A probe was lost: the name may lead elsewhere by now.
+    /// A probe was lost or could not be sent: the name may lead elsewhere by now.
     pub fn handle_loss(&mut self, now: Mono) {
         if self.wait.is_some() {
             return;

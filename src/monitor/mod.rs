@@ -254,6 +254,8 @@ impl Monitor {
         if result.is_ok() {
             let judged = ceil_to_grid(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
+        } else {
+            self.note_lookup(probe.id.target);
         }
     }
 
