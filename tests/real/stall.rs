@@ -1,5 +1,6 @@
 //! A process that is stopped and goes on later: what it missed is not measured, what arrived meanwhile is as old as it is.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -8,7 +9,7 @@ use crate::support::line::Line;
 use crate::support::net::Pair;
 use crate::support::program::{Daemon, Rights, with_either_socket};
 use crate::support::responder::{Answer, Responder};
-use crate::support::wait;
+use crate::support::wait::{self, PATIENCE};
 
 with_either_socket! {
     a_stopped_process_calls_nothing_lost
@@ -43,27 +44,33 @@ fn a_stopped_process_calls_nothing_lost(rights: Rights) {
     assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{seqs:?}");
 }
 
-/// While the process is stopped, duplicates of an earlier reply fill its receive buffer, and the replies behind them are dropped.
+/// While the process is stopped, duplicates of an earlier reply fill its receive buffer, and the reply behind them is dropped.
 fn a_reply_that_found_the_buffer_full_is_not_measured(rights: Rights) {
     const FLOOD: usize = 4_000;
     let Some(pair) = Pair::new() else { return };
+    let (asked, was_asked) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
     let mut first = None;
-    let _far = Responder::start(&pair, move |answer| {
-        let first: &Answer = first.get_or_insert_with(|| answer.clone());
-        let duplicates = if answer.sequence == 4 { FLOOD } else { 0 };
-        let duplicate = Answer { after: ROUND_TRIP, ..first.clone() };
-        let mut answers = vec![duplicate; duplicates];
-        answers.push(if answer.sequence < 4 { answer } else { Answer { after: ROUND_TRIP, ..answer } });
+    let far = Responder::start(&pair, move |answer| {
+        let duplicate: &Answer = first.get_or_insert_with(|| answer.clone());
+        if answer.sequence < 4 || asked.send(answer.sequence).is_err() {
+            return vec![answer];
+        }
+        let duplicates = may_go.recv_timeout(PATIENCE).map_or(0, |()| FLOOD);
+        let mut answers = vec![duplicate.clone(); duplicates];
+        answers.push(answer);
         answers
     });
-    let config = "[[target]]\nhost = \"10.99.0.2\"\ninterval = \"200ms\"\ntimeout = \"2s\"\nsize = 1400\n";
+    let config = "[[target]]\nhost = \"10.99.0.2\"\ninterval = \"200ms\"\ntimeout = \"5s\"\nsize = 1400\n";
     let mut daemon = Daemon::start(&pair.near, rights, config);
-    daemon.expect("the third reply", |line| line.outcome == "reply" && line.seq() == 3);
-    wait::pause(Duration::from_millis(300));
+    let dropped = was_asked.recv_timeout(PATIENCE).expect("probes arrive");
     daemon.program.signal(Signal::SIGSTOP);
-    wait::pause(Duration::from_secs(1));
+    drop(was_asked);
+    go.send(()).expect("the far host waits for it");
+    drop(go);
+    wait::until(PATIENCE, || (far.answered() > FLOOD).then_some(())).expect("the far host answers");
     daemon.program.signal(Signal::SIGCONT);
-    let unmeasured = daemon.expect("the fourth probe's verdict", |line| line.seq() == 4);
+    let unmeasured = daemon.expect("the verdict", |line| line.seq == Some(dropped.into()));
     let expected = ("not_measured", "local receive buffer overflowed");
     assert_eq!((unmeasured.outcome.as_str(), unmeasured.error()), expected, "{}", daemon.story());
     daemon.program.wait_for("stderr", "warning", |text| text.contains("packets were dropped here"));

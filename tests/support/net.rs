@@ -189,7 +189,9 @@ fn probe() -> Result<(), String> {
 /// Tells that the running test is skipped, past the test harness, which shows no output of tests that do not fail.
 fn skip(reason: &str) {
     let current = thread::current();
-    let _ = writeln!(io::stderr().lock(), "skipped: {}: {reason}", current.name().unwrap_or("a test"));
+    // In one piece, so that it stays one line among those of other tests and of the harness.
+    let line = format!("skipped: {}: {reason}\n", current.name().unwrap_or("a test"));
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 fn tool(name: &str) -> Command {
