@@ -96,13 +96,12 @@ impl Schedule {
 
     /// The system was suspended for `time`: the slots that lay in it have passed.
     pub fn handle_suspend(&mut self, time: Duration, now: Mono) -> Option<Missed> {
-        self.due = self.due - time;
         self.due()?;
-        if self.due >= now {
-            return None;
-        }
-        let late = now - self.due;
-        self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late)
+        // Counted forward: a system that slept for longer than it was awake has no instant that far back.
+        let late = now + time - self.due;
+        let missed = self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late);
+        self.due = self.due - time;
+        missed
     }
 
     fn miss(&mut self, slots: u128, late: Duration) -> Option<Missed> {
@@ -221,6 +220,15 @@ mod tests {
         assert_eq!(schedule.handle_suspend(SECOND * 41, now), Some(missed));
         assert_eq!(served(&mut schedule, now), []);
         assert_eq!(schedule.due(), Some(T0 + SECOND), "42 slots from the first on, less 41 s that did not pass");
+    }
+
+    #[test]
+    fn a_suspend_may_last_longer_than_the_monotonic_clock_has_run() {
+        let t0 = Mono::from_nanos(0);
+        let mut schedule = Schedule::new(t0, timing(SECOND, Duration::ZERO), t0, 1);
+        let missed = Missed { first: 1, last: 28_801, late: MS * 28_800_500 };
+        assert_eq!(schedule.handle_suspend(SECOND * 28_800, t0 + MS * 500), Some(missed));
+        assert_eq!(schedule.due(), Some(t0 + SECOND));
     }
 
     #[test]
