@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SocketId;
-use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict};
+use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict, WAIT_AT_MOST};
 use super::lookup::Lookups;
 use super::record::{Answer, AnswerKind, Event, Lateness, Reason, Record, SendError};
 use super::sample::{Arrival, IcmpError};
@@ -29,16 +29,23 @@ pub(super) struct Leg {
     pub(super) lookups: Option<Lookups>,
     /// Whether the first look-up is still awaited, and the timetable with it.
     pub(super) awaits_address: bool,
-    addr: Option<Addr>,
-    socket: Option<SocketId>,
-    former: Option<Former>,
+    route: Option<Route>,
+    /// Where the probes went that may still be answered from there, oldest first.
+    formers: Vec<Former>,
     unresolved: Option<Unresolved>,
 }
 
-/// The address probed before the present one, for the probes that are still under way to it.
+/// Which way a probe goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) addr: Addr,
+    pub(super) socket: SocketId,
+}
+
+/// The route that probes took up to a certain one.
 #[derive(Debug, Clone, Copy)]
 struct Former {
-    addr: Addr,
+    route: Route,
     last_seq: u64,
 }
 
@@ -79,31 +86,48 @@ impl Leg {
             lookups,
             inflight: Inflight::default(),
             window: Window::default(),
-            addr: None,
-            socket: None,
-            former: None,
+            route: None,
+            formers: Vec::new(),
             unresolved: None,
         }
     }
 
     pub(super) fn addr(&self) -> Option<Addr> {
-        self.addr
+        self.route.map(|route| route.addr)
     }
 
-    pub(super) fn socket(&self) -> Option<SocketId> {
-        self.socket
+    pub(super) fn route(&self) -> Option<Route> {
+        self.route
+    }
+
+    /// The route that probe `seq` took.
+    pub(super) fn route_of(&self, seq: u64) -> Option<Route> {
+        let former = self.formers.iter().find(|former| seq <= former.last_seq);
+        former.map(|former| former.route).or(self.route)
     }
 
     /// The address probe `seq` was sent to.
     pub(super) fn addr_of(&self, seq: u64) -> Option<Addr> {
-        self.former.filter(|former| seq <= former.last_seq).map(|former| former.addr).or(self.addr)
+        self.route_of(seq).map(|route| route.addr)
     }
 
-    pub(super) fn set_addr(&mut self, addr: Addr, socket: SocketId) -> Option<Addr> {
-        let old = self.addr.replace(addr);
-        self.socket = Some(socket);
-        self.former = old.map(|addr| Former { addr, last_seq: self.schedule.newest() });
-        old
+    /// Every address that may answer a probe.
+    pub(super) fn addrs(&self) -> impl Iterator<Item = Addr> {
+        self.formers.iter().map(|former| former.route).chain(self.route).map(|route| route.addr)
+    }
+
+    /// Probes take this route from here on. Returns the address so far.
+    pub(super) fn set_route(&mut self, route: Route) -> Option<Addr> {
+        let oldest = self.inflight.oldest();
+        self.formers.retain(|former| oldest.is_some_and(|oldest| oldest <= former.last_seq));
+        let old = self.route.replace(route)?;
+        self.formers.push(Former { route: old, last_seq: self.schedule.newest() });
+        Some(old.addr)
+    }
+
+    /// How long a probe may stay unanswered: the target's timeout, as far as its numbers reach.
+    pub(super) fn timeout(&self) -> Duration {
+        self.target.timeout.min(self.target.interval.saturating_mul(WAIT_AT_MOST))
     }
 
     pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
@@ -114,11 +138,11 @@ impl Leg {
         match result {
             Ok(()) => {
                 self.window.handle_sent();
-                self.inflight.handle_sent(seq, sent, self.target.timeout);
+                self.inflight.handle_sent(seq, sent, self.timeout());
             }
             Err(error) => {
                 self.window.not_sent += 1;
-                out.push(self.record(sent.wall, self.addr, Event::NotSent { seq, error }));
+                out.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
             }
         }
     }
@@ -176,7 +200,7 @@ impl Leg {
         let Missed { first, last, .. } = missed;
         let count = last - first + 1;
         self.window.not_measured += count;
-        out.push(self.record(at, self.addr, Event::NotMeasured { first, last, count, reason }));
+        out.push(self.record(at, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// Gives up what is in flight, together with slots that were missed for the same reason.
@@ -218,7 +242,7 @@ impl Leg {
         unresolved.reported = now.mono;
         let error = self.lookups.as_ref().and_then(Lookups::error).cloned();
         let reason = Reason::NotResolved(error.unwrap_or_else(|| "no answer from the resolver yet".into()));
-        out.push(self.record(now.wall, self.addr, Event::NotMeasured { first, last, count, reason }));
+        out.push(self.record(now.wall, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// The name leads somewhere: what passed without an address is written down, and the next such time begins afresh.
