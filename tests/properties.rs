@@ -98,7 +98,7 @@ impl Network for Fates {
         self.sent.push(sent.clone());
         self.probes.rotate_left(1);
         match &self.probes[0] {
-            Fate::Packets(packets) => Ok(packets.iter().map(|packet| packet.from_probe(sent)).collect()),
+            Fate::Packets(packets) => Ok(packets.iter().map(|packet| packet.packet(sent)).collect()),
             Fate::Refused => Err(SendError { errno: 101, text: "Network is unreachable" }),
         }
     }
@@ -110,7 +110,7 @@ impl Network for Fates {
 }
 
 impl Crafted {
-    fn from_probe(&self, sent: &Sent) -> Packet {
+    fn packet(&self, sent: &Sent) -> Packet {
         let addr = sent.probe.addr;
         let mut payload = sent.payload.clone();
         let mut sequence = sent.probe.sequence;
@@ -257,7 +257,7 @@ fn take(world: &mut World<Fates>, step: Step) {
         Step::Launch(index, crafted) => {
             let sent = &world.network().sent;
             if !sent.is_empty() {
-                let packet = crafted.from_probe(index.get(sent));
+                let packet = crafted.packet(index.get(sent));
                 world.launch(packet);
             }
         }

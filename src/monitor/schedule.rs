@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::time::Mono;
 
-/// A slot served later than this is skipped instead, so that a stall is followed by silence rather than by a burst. At the
+/// A slot this late is skipped instead of served, so that a stall is followed by silence rather than by a burst. At the
 /// highest rate we aim at, 100,000 probes a second, it bounds what is sent at once to 10,000 packets.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
@@ -87,10 +87,10 @@ impl Schedule {
         let due = self.due().filter(|&due| due <= now)?;
         let late = now - due;
         let tolerance = TOLERANCE.min(self.interval);
-        if late <= tolerance {
+        if late < tolerance {
             return Some(Slot::Due { seq: self.advance(1) });
         }
-        let missed = (late - tolerance).as_nanos().div_ceil(self.interval.as_nanos());
+        let missed = (late - tolerance).as_nanos() / self.interval.as_nanos() + 1;
         self.miss(missed, late).map(Slot::Missed)
     }
 
@@ -209,6 +209,16 @@ mod tests {
         let missed = Slot::Missed(Missed { first: 1, last: 2, late: MS * 25 });
         assert_eq!(served(&mut schedule, T0 + MS * 25), [missed, Slot::Due { seq: 3 }]);
         assert_eq!(schedule.due(), Some(T0 + MS * 30));
+    }
+
+    #[test]
+    fn no_two_slots_are_ever_served_at_once() {
+        for (interval, late) in [(10, 10), (10, 20), (50, 100), (100, 100), (100, 200)] {
+            let mut schedule = Schedule::new(T0, timing(MS * interval, Duration::ZERO), T0, 1);
+            let served = served(&mut schedule, T0 + MS * late);
+            let probes = served.iter().filter(|slot| matches!(slot, Slot::Due { .. })).count();
+            assert_eq!(probes, 1, "every {interval} ms, {late} ms late: {served:?}");
+        }
     }
 
     #[test]

@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingtest::monitor::Monitor;
 use pingtest::monitor::record::{AnswerKind, Event, Lateness, Reason, Record};
 use pingtest::monitor::target::{Name, Target};
-use pingtest::monitor::time::Mono;
+use pingtest::monitor::time::{Boot, Mono, Now};
 use pingtest::monitor::window::{Losses, Window};
+
+/// A slot is served this late at most, and the next one may be in time.
+const TOLERANCE: Duration = Duration::from_millis(100);
 
 /// What a probe's last line makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +37,9 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 struct Book {
     target: Arc<Target>,
-    sent: BTreeMap<u64, Mono>,
+    sent: BTreeMap<u64, Now>,
+    /// When the last probe under the present settings left.
+    last_sent: Option<Boot>,
     outcomes: BTreeMap<u64, Outcome>,
     not_measured: Vec<NotMeasured>,
     tally: Tally,
@@ -64,17 +70,24 @@ impl Ledger {
         for target in targets {
             let same = former.remove(&target.name).filter(|book| book.target.means_the_same(target));
             let mut book = same.unwrap_or_else(|| Book::new(target));
-            book.target = Arc::clone(target);
+            if book.target != *target {
+                book.last_sent = None;
+                book.target = Arc::clone(target);
+            }
             self.books.insert(target.name.clone(), book);
         }
     }
 
     /// A probe was handed out.
-    pub(crate) fn handle_probe(&mut self, target: &Target, seq: u64, now: Mono) {
+    pub(crate) fn handle_probe(&mut self, target: &Target, seq: u64, now: Now) {
         let book = self.books.get_mut(&target.name).expect("a target that sends has its book");
-        if let Some((&last, &at)) = book.sent.last_key_value() {
+        if let Some((&last, _)) = book.sent.last_key_value() {
             assert!(seq > last, "icmp_seq={seq} of {} after {last}", target.name);
-            assert!(at < now, "two probes to {} at one moment: {last} and {seq}", target.name);
+        }
+        if let Some(before) = book.last_sent.replace(now.boot) {
+            let gap = now.boot - before;
+            let least = target.interval.saturating_sub(TOLERANCE);
+            assert!(gap >= least && !gap.is_zero(), "icmp_seq={seq} to {} {gap:?} after the one before", target.name);
         }
         book.sent.insert(seq, now);
     }
@@ -106,6 +119,7 @@ impl Book {
         Self {
             target: Arc::clone(target),
             sent: BTreeMap::new(),
+            last_sent: None,
             outcomes: BTreeMap::new(),
             not_measured: Vec::new(),
             tally: Tally::default(),
@@ -189,8 +203,8 @@ impl Book {
     }
 
     /// No packet can have been under way for longer than the monotonic clock ran between its probe's sending and its reading.
-    fn check_time(&self, seq: u64, rtt: std::time::Duration, now: Mono, record: &Record) {
-        let sent = *self.sent.get(&seq).unwrap_or_else(|| panic!("never sent: {record:?}"));
+    fn check_time(&self, seq: u64, rtt: Duration, now: Mono, record: &Record) {
+        let sent = self.sent.get(&seq).unwrap_or_else(|| panic!("never sent: {record:?}")).mono;
         assert!(rtt <= now - sent, "{:?} since the sending: {record:?}", now - sent);
     }
 }

@@ -339,7 +339,7 @@ impl<N: Network> World<N> {
             let mut payload = vec![0; probe.size];
             self.monitor.write_payload(&probe, &mut payload);
             let target = Arc::clone(self.target(&probe));
-            self.ledger.handle_probe(&target, probe.id.seq, now.mono);
+            self.ledger.handle_probe(&target, probe.id.seq, now);
             let sent = Sent { probe, payload };
             let result = match self.network.send(self.clocks.boot - START, &target, &sent) {
                 Ok(packets) => {
