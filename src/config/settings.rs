@@ -14,6 +14,7 @@ use super::error::{Place, Problem};
 use super::file::{self, File};
 use super::reader::{Field, Written};
 use super::value::{self, Families};
+use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
@@ -295,13 +296,12 @@ fn source_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
     Some(here.problem(format!("does not go with {}", there.quoted())))
 }
 
-/// More probes in flight than there are sequence numbers on the wire: replies could no longer be told apart.
+/// More probes in flight than there are sequence numbers on the wire to tell their replies apart.
 fn overlap_problem(probing: &Probing) -> Option<Problem> {
-    const IN_FLIGHT: u32 = 1 << 16;
     let timeout = probing.timeout.written()?;
-    let longest = probing.interval.unwrap_or(DEFAULT_INTERVAL) * (IN_FLIGHT - 1);
+    let longest = probing.interval.unwrap_or(DEFAULT_INTERVAL) * WAIT_AT_MOST;
     (timeout.value > longest).then(|| {
-        let reason = format!("must be at most {} intervals, {:.0} s here", IN_FLIGHT - 1, longest.as_secs_f64());
+        let reason = format!("must be at most {WAIT_AT_MOST} intervals, {:.0} s here", longest.as_secs_f64());
         timeout.place.problem(reason)
     })
 }

@@ -22,15 +22,18 @@ use std::time::Duration;
 use super::sample::Arrival;
 use super::time::{Mono, Stamp, Wall};
 
-/// How long after its sending a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
+/// How long after its deadline a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
 /// hold a minute of traffic.
 const REMEMBER_LOST: Duration = Duration::from_secs(60);
 
 /// How long after its sending an answered probe can still be answered twice.
-const REMEMBER_ANSWERED: Duration = Duration::from_secs(2);
+const REMEMBER_ANSWERED: Duration = Duration::from_secs(5);
 
-/// Never more probes than sequence numbers on the wire, whatever the timeout.
+/// Never more probes than sequence numbers on the wire.
 const REMEMBER_AT_MOST: usize = 65_536;
+
+/// No probe waits for longer than this many intervals, so that it is judged long before it is forgotten.
+pub const WAIT_AT_MOST: u32 = REMEMBER_AT_MOST as u32 / 2;
 
 /// The probes of one target that can still change their verdict, oldest first.
 #[derive(Debug)]
@@ -212,6 +215,11 @@ impl Inflight {
     /// Whether the probe still waits for its verdict.
     pub fn is_open(&self, seq: u64) -> bool {
         self.index(seq).is_some_and(|index| self.probes[index].state == State::Open)
+    }
+
+    /// The lowest number remembered.
+    pub fn oldest(&self) -> Option<u64> {
+        self.probes.front().map(|probe| probe.seq)
     }
 
     /// Whether the probe is remembered, decided or not.

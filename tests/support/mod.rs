@@ -1,0 +1,5 @@
+//! What several tests share.
+
+pub(crate) mod ledger;
+pub(crate) mod script;
+pub(crate) mod world;
