@@ -212,7 +212,7 @@ impl<O: Outlet> Driver<O> {
         }
         self.hand_out(now);
         let deadline = self.deadline(now);
-        self.alarm.set(deadline)?;
+        self.alarm.set(deadline, now)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
     }
 

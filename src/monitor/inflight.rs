@@ -106,7 +106,7 @@ pub enum Obstacle {
     /// The receive buffer overflowed while the probe was in flight.
     LocalDrops,
     /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
-    ClockSet,
+    ArrivalUnknown,
 }
 
 /// What a packet did.
@@ -255,7 +255,7 @@ impl Probe {
         let straddles = arrival.earliest <= deadline && deadline < arrival.seen.mono;
         if straddles && self.plausible(arrival).is_none() {
             self.state = State::Void;
-            return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ClockSet)));
+            return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ArrivalUnknown)));
         }
         self.state = State::Answered;
         let reply = self.arrived(arrival, Ruling::Reply);

@@ -301,7 +301,7 @@ fn common_event(seq: u64, verdict: &Verdict) -> Option<Event> {
         Ruling::Unmeasured(obstacle) => {
             let reason = match obstacle {
                 Obstacle::LocalDrops => Reason::LocalDrops,
-                Obstacle::ClockSet => Reason::ClockSet,
+                Obstacle::ArrivalUnknown => Reason::ArrivalUnknown,
             };
             Some(Event::NotMeasured { first: seq, last: seq, count: 1, reason })
         }

@@ -565,9 +565,16 @@ impl Monitor {
             leg.report_unresolved(now, &mut self.records);
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
             leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.records);
+            // Who sleeps may wake up in another network.
+            if let Some(lookups) = &mut leg.lookups {
+                lookups.handle_loss(now.mono);
+            }
         }
         self.slots = Agenda::new();
-        (0..self.legs.len()).filter_map(TargetId::new).for_each(|id| self.note_slot(id));
+        for id in (0..self.legs.len()).filter_map(TargetId::new) {
+            self.note_slot(id);
+            self.note_lookup(id);
+        }
     }
 
     /// Where the timetable of a target begins that starts at `now`.

@@ -186,7 +186,7 @@ impl Book {
             assert!(decided <= last - first + 1 - count, "measured after all: {record:?}");
             self.not_measured.push(range);
         }
-        if let Reason::LocalDrops | Reason::ClockSet = reason {
+        if let Reason::LocalDrops | Reason::ArrivalUnknown = reason {
             assert_eq!(count, 1, "{record:?}");
         }
     }

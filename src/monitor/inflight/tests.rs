@@ -75,7 +75,7 @@ fn without_a_plausible_stamp_the_reading_counts() {
 fn a_reply_that_may_have_come_on_either_side_of_the_deadline_is_not_measured() {
     let mut inflight = one();
     let ruling = judged(inflight.handle_reply(1, waited(None, 5000, 1000))).0;
-    assert_eq!(ruling, Ruling::Unmeasured(Obstacle::ClockSet));
+    assert_eq!(ruling, Ruling::Unmeasured(Obstacle::ArrivalUnknown));
     assert_eq!(inflight.handle_reply(1, prompt(5001)), Effect::Stale);
     assert_eq!(inflight.handle_expiry(1, at(6000), None), None);
 }
