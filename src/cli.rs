@@ -18,6 +18,7 @@ use crate::config::settings::{
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
 use crate::logging;
+use crate::manual;
 use crate::monitor::target::{Addr, Family, Host, Interface, SocketOptions, Target};
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
@@ -140,7 +141,7 @@ pub fn main() -> ExitCode {
             ping(*args)
         }
         Command::Check(ConfigFile { config }) => check(&config),
-        Command::Man => printed(manual),
+        Command::Man => printed(|out| manual::render(Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
             Ok(())
@@ -196,10 +197,6 @@ fn printed(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&Error::System(error)),
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
-}
-
-fn manual(out: &mut dyn Write) -> io::Result<()> {
-    clap_mangen::Man::new(Cli::command().flatten_help(true)).render(out)
 }
 
 fn ping(args: PingArgs) -> ExitCode {

@@ -59,11 +59,12 @@ fn unsigned(nanos: i64) -> u64 {
     u64::try_from(nanos).unwrap_or(0)
 }
 
-/// A timer of nanosecond precision for an asynchronous loop (timerfd_create(2)); tokio's own wakes up to 2 ms late.
+/// A timer of nanosecond precision for an asynchronous loop (timerfd_create(2)); tokio's own wakes up to 2 ms late. It runs on
+/// CLOCK_BOOTTIME, so that it goes off at once after a suspend in which its time has passed.
 #[derive(Debug)]
 pub struct Alarm {
     timer: Watched,
-    set: Option<Mono>,
+    set: Option<Boot>,
 }
 
 impl Alarm {
@@ -72,15 +73,16 @@ impl Alarm {
     /// # Errors
     /// Those of timerfd_create(2) and epoll_ctl(2): out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         Ok(Self { timer: Watched::new(timer)?, set: None })
     }
 
-    /// Sets the timer to go off at `at`, at once if that has passed; `None` never.
+    /// Sets the timer to go off at `at`, at once if that has passed; `None` never. `now` tells how the clocks stand to each other.
     ///
     /// # Errors
     /// Those of timerfd_settime(2), none of which a valid time can cause.
-    pub fn set(&mut self, at: Option<Mono>) -> io::Result<()> {
+    pub fn set(&mut self, at: Option<Mono>, now: Now) -> io::Result<()> {
+        let at = at.map(|at| Boot::from_nanos(at.as_nanos()) + now.suspended());
         if self.set == at {
             return Ok(());
         }
@@ -128,10 +130,10 @@ mod tests {
     async fn the_alarm_goes_off_and_not_before_its_time() {
         let mut alarm = Alarm::new().expect("a timer");
         let at = monotonic() + Duration::from_millis(3);
-        alarm.set(Some(at)).expect("set");
+        alarm.set(Some(at), now()).expect("set");
         alarm.wait().await.expect("goes off");
         assert!(monotonic() >= at);
-        alarm.set(Some(Mono::from_nanos(0))).expect("set to the past");
+        alarm.set(Some(Mono::from_nanos(0)), now()).expect("set to the past");
         alarm.wait().await.expect("goes off at once");
     }
 }

@@ -1,7 +1,8 @@
 //! The one loop: what is due, what came in, what was resolved, what was ordered → the monitor → what is to be done.
 //!
 //! It runs on a thread of its own and awaits nothing but its own wake-up: no look-up, no file, no lock. No rule lives here. Each
-//! turn goes the same way: clocks, packets, orders, judgements, probes, look-ups, records.
+//! turn goes the same way: clocks, orders, probes, packets, judgements, look-ups, records. Packets come after probes because the
+//! replies of a near host are there by then.
 
 use std::io;
 use std::sync::Arc;
@@ -194,7 +195,6 @@ impl<O: Outlet> Driver<O> {
     fn turn(&mut self, wake: Wake) -> io::Result<Flow> {
         let now = clock::now();
         self.monitor.handle_clock(now);
-        let drained = self.receive();
         let mut flow = match wake {
             Wake::Due => Flow::GoOn,
             Wake::Command(command) => self.handle_command(command, now)?,
@@ -204,14 +204,15 @@ impl<O: Outlet> Driver<O> {
         {
             flow = self.handle_command(command, now)?;
         }
-        self.judge(drained, now);
         self.send_due(now);
+        let drained = self.receive();
+        self.judge(drained, now);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.outlet.look_up(lookup);
         }
         self.hand_out(now);
         let deadline = self.deadline(now);
-        self.alarm.set(deadline)?;
+        self.alarm.set(deadline, now)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
     }
 

@@ -26,6 +26,7 @@
 //! | [`sink`] | records → lines → files, on a thread of its own |
 //! | [`config`] | files as written → settings as used, or every problem at once |
 //! | [`logging`] | what the program says about itself |
+//! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
@@ -53,6 +54,7 @@ pub mod daemon;
 pub mod driver;
 pub mod icmp;
 pub mod logging;
+mod manual;
 pub mod monitor;
 pub mod ping;
 pub mod resolve;

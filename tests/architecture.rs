@@ -25,7 +25,8 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("daemon", Rooms::All),
     // The edge towards the user: what it is asked to do, it has the parts below do.
     ("ping", Rooms::Only(&["daemon", "sink"])),
-    ("cli", Rooms::Only(&["config", "daemon", "logging", "ping", "sink"])),
+    ("cli", Rooms::Only(&["config", "daemon", "logging", "manual", "ping", "sink"])),
+    ("manual", Rooms::Only(&[])),
 ];
 
 /// Files of `sink/` that serve the others; every other one is a destination and unknown to its neighbours.

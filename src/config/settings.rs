@@ -14,6 +14,7 @@ use super::error::{Place, Problem};
 use super::file::{self, File};
 use super::reader::{Field, Written};
 use super::value::{self, Families};
+use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
@@ -125,6 +126,7 @@ fn target(
     let name = written.name.check(|text| value::name(&text), problems);
     let own = Probing::checked(written.probing, problems);
     let probing = own.or(defaults);
+    problems.extend(overlap_problem(&probing));
     let literal = host.written().and_then(Literal::of);
     if let Some(literal) = &literal {
         problems.extend(literal.family_problem(&own, &probing));
@@ -144,7 +146,7 @@ fn target(
 #[derive(Debug)]
 struct Probing {
     interval: Option<Duration>,
-    timeout: Option<Duration>,
+    timeout: Field<Duration>,
     size: Option<u16>,
     family: Field<Families>,
     ttl: Option<u8>,
@@ -160,7 +162,7 @@ impl Probing {
     fn checked(written: file::Probing, problems: &mut Vec<Problem>) -> Self {
         Self {
             interval: written.interval.check(|text| value::interval(&text), problems).into_value(),
-            timeout: written.timeout.check(|text| value::timeout(&text), problems).into_value(),
+            timeout: written.timeout.check(|text| value::timeout(&text), problems),
             size: written.size.check(value::size, problems).into_value(),
             family: written.family.check(|text| value::family(&text), problems),
             ttl: written.ttl.check(value::ttl, problems).into_value(),
@@ -176,7 +178,7 @@ impl Probing {
     fn or(&self, inherited: &Self) -> Self {
         Self {
             interval: self.interval.or(inherited.interval),
-            timeout: self.timeout.or(inherited.timeout),
+            timeout: self.timeout.or(&inherited.timeout).clone(),
             size: self.size.or(inherited.size),
             family: self.family.or(&inherited.family).clone(),
             ttl: self.ttl.or(inherited.ttl),
@@ -197,7 +199,7 @@ impl Probing {
             host,
             family,
             interval,
-            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            timeout: self.timeout.value().copied().unwrap_or(DEFAULT_TIMEOUT),
             size: self.size.unwrap_or(DEFAULT_SIZE),
             options: SocketOptions {
                 ttl: self.ttl,
@@ -292,6 +294,16 @@ fn source_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
         (Field::Unset | Field::Refused | Field::Set(_), _) => (&source.place, &family.place),
     };
     Some(here.problem(format!("does not go with {}", there.quoted())))
+}
+
+/// More probes in flight than there are sequence numbers on the wire to tell their replies apart.
+fn overlap_problem(probing: &Probing) -> Option<Problem> {
+    let timeout = probing.timeout.written()?;
+    let longest = probing.interval.unwrap_or(DEFAULT_INTERVAL) * WAIT_AT_MOST;
+    (timeout.value > longest).then(|| {
+        let reason = format!("must be at most {WAIT_AT_MOST} intervals, {:.0} s here", longest.as_secs_f64());
+        timeout.place.problem(reason)
+    })
 }
 
 fn version(ip: IpAddr) -> IpVersion {

@@ -61,9 +61,9 @@ impl ProbeId {
 pub const FULL_PAYLOAD: usize = TAG_LEN + 8;
 const TAG_LEN: usize = 8;
 
-/// How many bits of a tag may differ in a reply that is still taken for a damaged one of ours. A tag made up by somebody
-/// else differs in 32 bits on average, and in 12 or fewer with a probability of 2·10⁻⁷.
-const DAMAGED_TAG_BITS: u32 = 12;
+/// How many bits of a tag may differ in a reply that is still taken for a damaged one of ours, for each byte of the tag. A whole
+/// tag made up by somebody else differs in 32 bits on average, and in 12 or fewer with a probability of 2·10⁻⁷.
+const DAMAGED_BITS_PER_BYTE: f32 = 1.5;
 
 /// The key of this run's tags.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl Identity {
         };
         if payload.len() == size && payload.iter().enumerate().all(|(i, &byte)| byte == expected(i)) {
             Resemblance::Whole
-        } else if differing <= DAMAGED_TAG_BITS {
+        } else if differing as f32 <= tagged as f32 * DAMAGED_BITS_PER_BYTE {
             Resemblance::Damaged
         } else {
             Resemblance::Foreign

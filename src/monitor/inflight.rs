@@ -22,15 +22,18 @@ use std::time::Duration;
 use super::sample::Arrival;
 use super::time::{Mono, Stamp, Wall};
 
-/// How long after its sending a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
+/// How long after its deadline a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
 /// hold a minute of traffic.
 const REMEMBER_LOST: Duration = Duration::from_secs(60);
 
 /// How long after its sending an answered probe can still be answered twice.
-const REMEMBER_ANSWERED: Duration = Duration::from_secs(2);
+const REMEMBER_ANSWERED: Duration = Duration::from_secs(5);
 
-/// Never more probes than sequence numbers on the wire, whatever the timeout.
+/// Never more probes than sequence numbers on the wire.
 const REMEMBER_AT_MOST: usize = 65_536;
+
+/// No probe waits for longer than this many intervals, so that it is judged long before it is forgotten.
+pub const WAIT_AT_MOST: u32 = REMEMBER_AT_MOST as u32 / 2;
 
 /// The probes of one target that can still change their verdict, oldest first.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ pub enum Obstacle {
     /// The receive buffer overflowed while the probe was in flight.
     LocalDrops,
     /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
-    ClockSet,
+    ArrivalUnknown,
 }
 
 /// What a packet did.
@@ -214,6 +217,11 @@ impl Inflight {
         self.index(seq).is_some_and(|index| self.probes[index].state == State::Open)
     }
 
+    /// The lowest number remembered.
+    pub fn oldest(&self) -> Option<u64> {
+        self.probes.front().map(|probe| probe.seq)
+    }
+
     /// Whether the probe is remembered, decided or not.
     pub fn remembers(&self, seq: u64) -> bool {
         self.index(seq).is_some()
@@ -247,7 +255,7 @@ impl Probe {
         let straddles = arrival.earliest <= deadline && deadline < arrival.seen.mono;
         if straddles && self.plausible(arrival).is_none() {
             self.state = State::Void;
-            return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ClockSet)));
+            return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ArrivalUnknown)));
         }
         self.state = State::Answered;
         let reply = self.arrived(arrival, Ruling::Reply);

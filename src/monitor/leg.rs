@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SocketId;
-use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict};
+use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict, WAIT_AT_MOST};
 use super::lookup::Lookups;
 use super::record::{Answer, AnswerKind, Event, Lateness, Reason, Record, SendError};
 use super::sample::{Arrival, IcmpError};
@@ -29,18 +29,25 @@ pub(super) struct Leg {
     pub(super) lookups: Option<Box<Lookups>>,
     /// Whether the first look-up is still awaited, and the timetable with it.
     pub(super) awaits_address: bool,
-    addr: Option<Addr>,
-    socket: Option<SocketId>,
+    route: Option<Route>,
+    /// Where the probes went that may still be answered from there, oldest first.
+    formers: Vec<Former>,
     /// The target's, held here because every probe asks for it.
     size: u16,
-    former: Option<Box<Former>>,
     unresolved: Option<Box<Unresolved>>,
 }
 
-/// The address probed before the present one, for the probes that are still under way to it.
+/// Which way a probe goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) addr: Addr,
+    pub(super) socket: SocketId,
+}
+
+/// The route that probes took up to a certain one.
 #[derive(Debug, Clone, Copy)]
 struct Former {
-    addr: Addr,
+    route: Route,
     last_seq: u64,
 }
 
@@ -76,15 +83,14 @@ impl Leg {
     pub(super) fn new(target: Arc<Target>, schedule: Schedule, lookups: Option<Lookups>) -> Self {
         Self {
             size: target.size,
-            inflight: Inflight::new(target.timeout),
+            inflight: Inflight::new(target.timeout.min(target.interval.saturating_mul(WAIT_AT_MOST))),
             target,
             schedule,
             awaits_address: false,
             lookups: lookups.map(Box::new),
             window: Window::default(),
-            addr: None,
-            socket: None,
-            former: None,
+            route: None,
+            formers: Vec::new(),
             unresolved: None,
         }
     }
@@ -94,28 +100,42 @@ impl Leg {
         usize::from(self.size)
     }
 
+    /// How long a probe may stay unanswered: the target's timeout, as far as its numbers reach.
     pub(super) fn timeout(&self) -> Duration {
         self.inflight.timeout()
     }
 
     pub(super) fn addr(&self) -> Option<Addr> {
-        self.addr
+        self.route.map(|route| route.addr)
     }
 
-    pub(super) fn socket(&self) -> Option<SocketId> {
-        self.socket
+    pub(super) fn route(&self) -> Option<Route> {
+        self.route
+    }
+
+    /// The route that probe `seq` took.
+    pub(super) fn route_of(&self, seq: u64) -> Option<Route> {
+        let former = self.formers.iter().find(|former| seq <= former.last_seq);
+        former.map(|former| former.route).or(self.route)
     }
 
     /// The address probe `seq` was sent to.
     pub(super) fn addr_of(&self, seq: u64) -> Option<Addr> {
-        self.former.as_ref().filter(|former| seq <= former.last_seq).map(|former| former.addr).or(self.addr)
+        self.route_of(seq).map(|route| route.addr)
     }
 
-    pub(super) fn set_addr(&mut self, addr: Addr, socket: SocketId) -> Option<Addr> {
-        let old = self.addr.replace(addr);
-        self.socket = Some(socket);
-        self.former = old.map(|addr| Box::new(Former { addr, last_seq: self.schedule.newest() }));
-        old
+    /// Every address that may answer a probe.
+    pub(super) fn addrs(&self) -> impl Iterator<Item = Addr> {
+        self.formers.iter().map(|former| former.route).chain(self.route).map(|route| route.addr)
+    }
+
+    /// Probes take this route from here on. Returns the address so far.
+    pub(super) fn set_route(&mut self, route: Route) -> Option<Addr> {
+        let oldest = self.inflight.oldest();
+        self.formers.retain(|former| oldest.is_some_and(|oldest| oldest <= former.last_seq));
+        let old = self.route.replace(route)?;
+        self.formers.push(Former { route: old, last_seq: self.schedule.newest() });
+        Some(old.addr)
     }
 
     pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
@@ -134,7 +154,7 @@ impl Leg {
                 if let Some(lookups) = &mut self.lookups {
                     lookups.handle_loss(sent.mono);
                 }
-                out.push(self.record(sent.wall, self.addr, Event::NotSent { seq, error }));
+                out.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
             }
         }
     }
@@ -192,7 +212,7 @@ impl Leg {
         let Missed { first, last, .. } = missed;
         let count = last - first + 1;
         self.window.not_measured += count;
-        out.push(self.record(at, self.addr, Event::NotMeasured { first, last, count, reason }));
+        out.push(self.record(at, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// Gives up what is in flight, together with slots that were missed for the same reason.
@@ -234,7 +254,7 @@ impl Leg {
         unresolved.reported = now.mono;
         let error = self.lookups.as_ref().and_then(|lookups| lookups.error().cloned());
         let reason = Reason::NotResolved(error.unwrap_or_else(|| "no answer from the resolver yet".into()));
-        out.push(self.record(now.wall, self.addr, Event::NotMeasured { first, last, count, reason }));
+        out.push(self.record(now.wall, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// The name leads somewhere: what passed without an address is written down, and the next such time begins afresh.
@@ -285,7 +305,7 @@ fn common_event(seq: u64, verdict: &Verdict) -> Option<Event> {
         Ruling::Unmeasured(obstacle) => {
             let reason = match obstacle {
                 Obstacle::LocalDrops => Reason::LocalDrops,
-                Obstacle::ClockSet => Reason::ClockSet,
+                Obstacle::ArrivalUnknown => Reason::ArrivalUnknown,
             };
             Some(Event::NotMeasured { first: seq, last: seq, count: 1, reason })
         }

@@ -20,6 +20,8 @@ pub struct Lookups {
     resolve_every: Duration,
     state: State,
     wait: Option<Duration>,
+    /// Whether a probe was lost since the last one was answered.
+    lost: bool,
     error: Option<Arc<str>>,
     /// The due time that the agenda knows of.
     noted: Option<Mono>,
@@ -34,7 +36,8 @@ enum State {
 impl Lookups {
     /// Look-ups of a name never looked up so far: due at once.
     pub fn new(resolve_every: Duration, now: Mono) -> Self {
-        Self { resolve_every, state: State::Idle { due: now, finished: None }, wait: None, error: None, noted: None }
+        let state = State::Idle { due: now, finished: None };
+        Self { resolve_every, state, wait: None, lost: false, error: None, noted: None }
     }
 
     /// When the next look-up is due; `None` while one is under way.
@@ -68,7 +71,7 @@ impl Lookups {
 
     /// A probe was lost or could not be sent: the name may lead elsewhere by now.
     pub fn handle_loss(&mut self, now: Mono) {
-        if self.wait.is_some() {
+        if std::mem::replace(&mut self.lost, true) {
             return;
         }
         self.wait = Some(FIRST_WAIT);
@@ -81,9 +84,12 @@ impl Lookups {
         }
     }
 
-    /// A probe was answered: the address is right.
+    /// A probe was answered: the address is right. A resolver that fails is asked no more often for that.
     pub fn handle_reply(&mut self) {
-        self.wait = None;
+        self.lost = false;
+        if self.error.is_none() {
+            self.wait = None;
+        }
     }
 
     /// The look-up under way has ended.
@@ -175,6 +181,24 @@ mod tests {
         lookups.handle_result(Some("Temporary failure in name resolution".into()), T0 + SECOND * 5);
         assert_eq!(lookups.due(), Some(T0 + SECOND * 6));
         assert!(lookups.error().is_some());
+    }
+
+    #[test]
+    fn a_dead_resolver_is_asked_ever_less_often_though_the_target_answers() {
+        let mut lookups = lookups();
+        let mut now = T0 + SECOND * 60;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            assert!(lookups.poll(now));
+            lookups.handle_result(Some("Temporary failure in name resolution".into()), now);
+            lookups.handle_reply();
+            let due = lookups.due().expect("idle");
+            waits.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        lookups.handle_loss(now - SECOND * 30);
+        assert_eq!(lookups.due(), Some(now - SECOND * 30), "the first loss still asks at once");
     }
 
     #[test]

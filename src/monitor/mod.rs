@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use agenda::Agenda;
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
-use leg::{Echo, EchoSeen, Leg};
+use leg::{Echo, EchoSeen, Leg, Route};
 use lookup::Lookups;
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
@@ -266,6 +266,9 @@ impl Monitor {
         let found = result.and_then(|found| {
             lookup::choose(leg.addr(), found, target.family).ok_or_else(|| target.family.lacking().into())
         });
+        if found.is_ok() {
+            leg.handle_resolved(now, &mut self.records);
+        }
         let Some(lookups) = leg.lookups.as_mut() else { return };
         let failed_before = lookups.error().is_some();
         lookups.handle_result(found.as_ref().err().cloned(), now.mono);
@@ -274,7 +277,6 @@ impl Monitor {
                 if leg.addr().is_none() || failed_before {
                     self.notices.push(Notice::Resolved { target, addr });
                 }
-                leg.handle_resolved(now, &mut self.records);
                 self.set_addr(id, addr, now);
             }
             Err(error) if !failed_before => self.notices.push(Notice::NotResolved { target, error }),
@@ -295,7 +297,7 @@ impl Monitor {
     pub fn handle_expiry(&mut self, drained: Stamp) {
         while let Some((_, id)) = self.judgements.pop_due(drained.mono) {
             let Some(leg) = leg_mut(&mut self.legs, id.target) else { continue };
-            let dropped = leg.socket().and_then(|socket| self.dropped[socket.0]);
+            let dropped = leg.route_of(id.seq).and_then(|route| self.dropped[route.socket.0]);
             leg.handle_expiry(id.seq, drained, dropped, &mut self.records);
             self.note_lookup(id.target);
         }
@@ -319,12 +321,13 @@ impl Monitor {
             if let Some(next) = leg.schedule.due() {
                 self.slots.push(next, id);
             }
-            match (slot, leg.addr().zip(leg.socket())) {
+            match (slot, leg.route()) {
                 (Slot::Missed(missed), _) => {
+                    leg.report_unresolved(now, &mut self.records);
                     leg.handle_missed(missed, Reason::Stalled(missed.late), now.wall, &mut self.records);
                 }
                 (Slot::Due { seq }, None) => leg.handle_unresolved(seq, now, &mut self.records),
-                (Slot::Due { seq }, Some((addr, socket))) => {
+                (Slot::Due { seq }, Some(Route { addr, socket })) => {
                     let (id, size) = (ProbeId { target: id, seq }, leg.size());
                     return Some(Probe { id, addr, socket, sequence: identity::wire_sequence(id, size), size });
                 }
@@ -382,6 +385,11 @@ impl Monitor {
     /// What the socket of this number must be.
     pub fn socket_key(&self, socket: SocketId) -> Option<&SocketKey> {
         self.sockets.get(socket.0)
+    }
+
+    /// The target of this id; `None` once it has gone.
+    pub fn target(&self, id: TargetId) -> Option<&Arc<Target>> {
+        self.leg(id).map(|leg| &leg.target)
     }
 
     /// All targets at work with their address and counts, in the order in which they were added.
@@ -472,7 +480,8 @@ impl Monitor {
             let seq = identity::seq_of_wire(target, size, sequence, leg.schedule.newest())?;
             let id = ProbeId { target, seq };
             let open = leg.inflight.is_open(seq);
-            leg.inflight.remembers(seq).then(|| (id, fit(id, size), open))
+            let sent_there = leg.inflight.remembers(seq) && leg.addr_of(seq).is_some_and(|sent_to| sent_to.is(addr));
+            sent_there.then(|| (id, fit(id, size), open))
         });
         let best = candidates.max_by_key(|&(_, resemblance, open)| (resemblance, open));
         best.map(|(id, resemblance, _)| (id, resemblance))
@@ -514,8 +523,8 @@ impl Monitor {
         leg.void(None, reason, now.wall, &mut self.records);
         leg.report_unresolved(now, &mut self.records);
         self.by_name.remove(&leg.target.name);
-        if let Some((addr, id)) = leg.addr().zip(TargetId::new(index)) {
-            self.forget_addr(addr.ip, id);
+        if let Some(id) = TargetId::new(index) {
+            leg.addrs().for_each(|addr| forget_addr(&mut self.by_addr, addr.ip, id));
         }
         Some(leg)
     }
@@ -527,21 +536,11 @@ impl Monitor {
         }
         let key = SocketKey { version: addr.version(), options: leg.target.options.clone() };
         let socket = intern(&mut self.sockets, &mut self.dropped, key);
-        let old = leg.set_addr(addr, socket);
-        if let Some(old) = old {
+        leg.addrs().for_each(|addr| forget_addr(&mut self.by_addr, addr.ip, id));
+        if let Some(old) = leg.set_route(Route { addr, socket }) {
             self.records.push(leg.record(now.wall, Some(addr), Event::AddressChanged { old, new: addr }));
-            self.forget_addr(old.ip, id);
         }
-        self.by_addr.entry(addr.ip).or_default().push(id);
-    }
-
-    fn forget_addr(&mut self, ip: IpAddr, id: TargetId) {
-        if let Some(ids) = self.by_addr.get_mut(&ip) {
-            ids.retain(|&other| other != id);
-            if ids.is_empty() {
-                self.by_addr.remove(&ip);
-            }
-        }
+        leg.addrs().for_each(|addr| note_addr(&mut self.by_addr, addr.ip, id));
     }
 
     /// The slots of a target without an address begin to pass only when its first look-up has had its chance.
@@ -565,11 +564,19 @@ impl Monitor {
     fn handle_suspend(&mut self, suspended: Duration, now: Now) {
         self.notices.push(Notice::Suspended(suspended));
         for leg in self.legs.iter_mut().flatten() {
+            leg.report_unresolved(now, &mut self.records);
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
             leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.records);
+            // Who sleeps may wake up in another network.
+            if let Some(lookups) = &mut leg.lookups {
+                lookups.handle_loss(now.mono);
+            }
         }
         self.slots = Agenda::new();
-        (0..self.legs.len()).filter_map(TargetId::new).for_each(|id| self.note_slot(id));
+        for id in (0..self.legs.len()).filter_map(TargetId::new) {
+            self.note_slot(id);
+            self.note_lookup(id);
+        }
     }
 
     /// Where the timetable of a target begins that starts at `now`.
@@ -604,6 +611,22 @@ const ICMP_HEADER: usize = 8;
 
 fn leg_mut(legs: &mut [Option<Leg>], id: TargetId) -> Option<&mut Leg> {
     legs.get_mut(id.index())?.as_mut()
+}
+
+fn note_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+    let ids = by_addr.entry(ip).or_default();
+    if !ids.contains(&id) {
+        ids.push(id);
+    }
+}
+
+fn forget_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+    if let Some(ids) = by_addr.get_mut(&ip) {
+        ids.retain(|&other| other != id);
+        if ids.is_empty() {
+            by_addr.remove(&ip);
+        }
+    }
 }
 
 fn intern(sockets: &mut Vec<SocketKey>, dropped: &mut Vec<Option<Mono>>, key: SocketKey) -> SocketId {

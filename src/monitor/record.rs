@@ -138,8 +138,9 @@ pub enum Reason {
     Stalled(Duration),
     /// The socket's receive buffer overflowed while the probe was in flight, so its reply may have been dropped here.
     LocalDrops,
-    /// The clock was set while the reply waited to be read, and its time of arrival cannot be told from the timeout.
-    ClockSet,
+    /// Clock trouble: the clock was set while the reply waited to be read, or it bore no stamp, and it may have arrived before the
+    /// deadline or after it.
+    ArrivalUnknown,
     /// The name has no address; the resolver's words.
     NotResolved(Arc<str>),
     /// The target was removed from the configuration while the probe was in flight.

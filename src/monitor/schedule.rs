@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::time::Mono;
 
-/// A slot served later than this is skipped instead, so that a stall is followed by silence rather than by a burst. At the
+/// A slot this late is skipped instead of served, so that a stall is followed by silence rather than by a burst. At the
 /// highest rate we aim at, 100,000 probes a second, it bounds what is sent at once to 10,000 packets.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
@@ -87,22 +87,21 @@ impl Schedule {
         let due = self.due().filter(|&due| due <= now)?;
         let late = now - due;
         let tolerance = TOLERANCE.min(self.interval);
-        if late <= tolerance {
+        if late < tolerance {
             return Some(Slot::Due { seq: self.advance(1) });
         }
-        let missed = (late - tolerance).as_nanos().div_ceil(self.interval.as_nanos());
+        let missed = (late - tolerance).as_nanos() / self.interval.as_nanos() + 1;
         self.miss(missed, late).map(Slot::Missed)
     }
 
     /// The system was suspended for `time`: the slots that lay in it have passed.
     pub fn handle_suspend(&mut self, time: Duration, now: Mono) -> Option<Missed> {
-        self.due = self.due - time;
         self.due()?;
-        if self.due >= now {
-            return None;
-        }
-        let late = now - self.due;
-        self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late)
+        // Counted forward: a system that slept for longer than it was awake has no instant that far back.
+        let late = now + time - self.due;
+        let missed = self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late);
+        self.due = self.due - time;
+        missed
     }
 
     fn miss(&mut self, slots: u128, late: Duration) -> Option<Missed> {
@@ -213,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn no_two_slots_are_ever_served_at_once() {
+        for (interval, late) in [(10, 10), (10, 20), (50, 100), (100, 100), (100, 200)] {
+            let mut schedule = Schedule::new(T0, timing(MS * interval, Duration::ZERO), T0, 1);
+            let served = served(&mut schedule, T0 + MS * late);
+            let probes = served.iter().filter(|slot| matches!(slot, Slot::Due { .. })).count();
+            assert_eq!(probes, 1, "every {interval} ms, {late} ms late: {served:?}");
+        }
+    }
+
+    #[test]
     fn a_suspend_spends_the_slots_that_lay_in_it() {
         let mut schedule = Schedule::new(T0, timing(SECOND, Duration::ZERO), T0, 1);
         assert_eq!(served(&mut schedule, T0), [Slot::Due { seq: 1 }]);
@@ -221,6 +230,15 @@ mod tests {
         assert_eq!(schedule.handle_suspend(SECOND * 41, now), Some(missed));
         assert_eq!(served(&mut schedule, now), []);
         assert_eq!(schedule.due(), Some(T0 + SECOND), "42 slots from the first on, less 41 s that did not pass");
+    }
+
+    #[test]
+    fn a_suspend_may_last_longer_than_the_monotonic_clock_has_run() {
+        let t0 = Mono::from_nanos(0);
+        let mut schedule = Schedule::new(t0, timing(SECOND, Duration::ZERO), t0, 1);
+        let missed = Missed { first: 1, last: 28_801, late: MS * 28_800_500 };
+        assert_eq!(schedule.handle_suspend(SECOND * 28_800, t0 + MS * 500), Some(missed));
+        assert_eq!(schedule.due(), Some(t0 + SECOND));
     }
 
     #[test]

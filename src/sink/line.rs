@@ -190,7 +190,7 @@ impl fmt::Display for Words<'_> {
             Reason::Stalled(time) => write!(f, "stalled for {}", Span(*time)),
             Reason::LocalDrops => f.write_str("local receive buffer overflowed"),
             Reason::NotResolved(text) => write!(f, "not resolved: {text}"),
-            Reason::ClockSet => f.write_str("the clock was set"),
+            Reason::ArrivalUnknown => f.write_str("clock trouble: time of arrival unknown"),
             Reason::Changed => f.write_str("target changed"),
             Reason::Removed => f.write_str("target removed"),
             Reason::Stopped => f.write_str("stopped"),

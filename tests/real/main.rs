@@ -3,7 +3,6 @@
 //! Whatever needs root, namespaces, veth or nftables is skipped where they are missing, and says so. Nothing is sent to an address
 //! outside the namespaces.
 
-#[path = "../support/mod.rs"]
 mod support;
 
 mod daemon;

@@ -1,7 +1,5 @@
-//! What tests with real packets are made of: networks of their own, the program at work in one of them, the lines it writes.
+//! What several tests share.
 
-pub(crate) mod line;
-pub(crate) mod net;
-pub(crate) mod program;
-pub(crate) mod responder;
-pub(crate) mod wait;
+pub(crate) mod ledger;
+pub(crate) mod script;
+pub(crate) mod world;

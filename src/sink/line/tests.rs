@@ -142,7 +142,7 @@ fn each_reason_has_its_words() {
         (Reason::Stalled(Duration::from_millis(120)), "stalled for 120 ms"),
         (Reason::LocalDrops, "local receive buffer overflowed"),
         (Reason::NotResolved("Name or service not known".into()), "not resolved: Name or service not known"),
-        (Reason::ClockSet, "the clock was set"),
+        (Reason::ArrivalUnknown, "clock trouble: time of arrival unknown"),
         (Reason::Removed, "target removed"),
         (Reason::Changed, "target changed"),
         (Reason::Stopped, "stopped"),

@@ -1,0 +1,135 @@
+//! The manual page: options from the definition that parses them, the rest in words that no parser knows.
+
+use std::io::{self, Write};
+
+use clap::Command;
+use clap_mangen::Man;
+
+/// What follows the commands, in roff (man(7)).
+const TAIL: &str = r#".SH LINES
+One line is written for each reply and each loss, the moment it happens, in the words of
+.BR ping (8)
+after a time stamp. The stamp is the arrival of the packet by the kernel's clock; for a loss it is the moment of judgement.
+.PP
+.nf
+STAMP 64 bytes from 223.5.5.5: icmp_seq=1 ttl=118 time=5.12 ms
+STAMP no answer from 223.5.5.5: icmp_seq=2 timeout=2000 ms
+STAMP 64 bytes from 223.5.5.5: icmp_seq=2 ttl=118 time=2405 ms (LATE)
+STAMP 64 bytes from 223.5.5.5: icmp_seq=4 ttl=118 time=5.20 ms (DUP!)
+STAMP From 10.0.0.1 icmp_seq=5 Destination Host Unreachable
+STAMP not sent to 223.5.5.5: icmp_seq=6 Network is unreachable
+STAMP not measured: 41 probes to 223.5.5.5, icmp_seq=7..47 (suspended for 41.0 s)
+STAMP address of web001 changed: 172.17.0.2 \-> 172.17.0.3
+.fi
+.PP
+The last line of a probe is its outcome, duplicates aside: a LATE reply takes its loss back, and an error marked LATE gives it a
+cause. (DAMAGED) marks a payload other than the one sent, (DIFFERENT ADDRESS!) an answer from somebody else; both count as lost.
+.PP
+.I icmp_seq
+counts the slots of the timetable from 1 and never wraps. What was not sent or not measured is not lost: loss is lost / sent.
+.SH SIGNALS
+.TP
+.B SIGHUP
+.B run
+reads its configuration again and opens its files anew. Unchanged targets keep their numbers and counts. A configuration with a
+mistake changes nothing, and standard error says what is wrong.
+.TP
+.BR SIGTERM ", " SIGINT
+stop within two seconds, every line written.
+.B ping
+prints its summary.
+.SH EXIT STATUS
+.TP
+0
+Success.
+.TP
+1
+.BR ping :
+at least one host never answered.
+.TP
+64
+Wrong usage.
+.TP
+70
+A bug, or the system gave no thread, timer or descriptor.
+.TP
+77
+Not allowed to open ICMP sockets.
+.TP
+78
+The configuration has mistakes, or the log cannot be written.
+.SH PERMISSIONS
+Either CAP_NET_RAW
+.RB ( capabilities (7)),
+or a group within
+.I net.ipv4.ping_group_range
+.RB ( icmp (7)).
+Raw sockets are preferred. A firewall mark also needs CAP_NET_ADMIN.
+.SH ENVIRONMENT
+.TP
+.B LOGS_DIRECTORY
+Where the log goes if the configuration does not say; set by
+.BR systemd.exec (5)
+for LogsDirectory=.
+.TP
+.B RUST_LOG
+How much is said on standard error: error, warn, info (the default), debug or trace.
+.SH FILES
+.TP
+.I /etc/pingtest/pingtest.toml
+The configuration. As installed it explains every key.
+.TP
+.I /var/log/pingtest/NAME.log
+The lines of the target NAME.
+.SH SEE ALSO
+.BR ping (8),
+.BR fping (8),
+.BR icmp (7)
+"#;
+
+/// Writes the page of `command` and all its subcommands, in roff.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn render(mut command: Command, out: &mut dyn Write) -> io::Result<()> {
+    command.build();
+    let page = Man::new(command.clone()).title("PINGTEST").section("1").manual("User Commands");
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    writeln!(out, ".SH SYNOPSIS")?;
+    for sub in commands(&command) {
+        writeln!(out, "{}\n.br", escaped(&usage(sub)))?;
+    }
+    page.render_description_section(out)?;
+    writeln!(out, ".SH COMMANDS")?;
+    for sub in commands(&command) {
+        render_command(sub, out)?;
+    }
+    out.write_all(TAIL.as_bytes())
+}
+
+fn commands(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| sub.get_name() != "help")
+}
+
+fn usage(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    usage.trim_start_matches("Usage: ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn render_command(command: &Command, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, ".SS \"{}\"", escaped(&usage(command)))?;
+    let about = command.get_long_about().or(command.get_about());
+    for paragraph in about.map(ToString::to_string).unwrap_or_default().split("\n\n") {
+        writeln!(out, ".PP\n{}", escaped(paragraph))?;
+    }
+    let mut options = Vec::new();
+    Man::new(command.clone().disable_help_flag(true)).render_options_section(&mut options)?;
+    let options = String::from_utf8_lossy(&options);
+    out.write_all(options.replace(".SH OPTIONS\n", "").as_bytes())
+}
+
+/// Text that roff must not take for requests.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('-', "\\-")
+}
