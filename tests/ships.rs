@@ -1,5 +1,7 @@
 //! What ships is what is tested: the manual page, the help, the seeds of the fuzz targets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
