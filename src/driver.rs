@@ -204,6 +204,10 @@ impl<O: Outlet> Driver<O> {
         {
             flow = self.handle_command(command, now)?;
         }
+        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > GRID) {
+            // After a stall, what waits comes first, before there is more of it and before its lines are out of order.
+            self.receive();
+        }
         self.send_due(now);
         let drained = self.receive();
         self.judge(drained, now);

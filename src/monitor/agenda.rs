@@ -19,12 +19,14 @@ pub struct Agenda<T> {
     rest: BinaryHeap<Reverse<(Mono, T)>>,
 }
 
-impl<T: Copy + Ord> Agenda<T> {
+impl<T: Ord> Default for Agenda<T> {
     /// An agenda without entries.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { runs: std::array::from_fn(|_| VecDeque::new()), rest: BinaryHeap::new() }
     }
+}
 
+impl<T: Copy + Ord> Agenda<T> {
     /// Puts an entry in.
     pub fn push(&mut self, due: Mono, entry: T) {
         let end = |run: &VecDeque<(Mono, T)>| run.back().map(|&(due, _)| due);
@@ -67,7 +69,7 @@ mod tests {
         fn entries_come_out_in_the_order_in_which_they_are_due(
             steps in proptest::collection::vec((0..1000_u64, any::<bool>()), 0..200),
         ) {
-            let (mut agenda, mut model) = (Agenda::new(), Vec::new());
+            let (mut agenda, mut model) = (Agenda::default(), Vec::new());
             for (number, (due, take)) in steps.into_iter().enumerate() {
                 let due = Mono::from_nanos(due);
                 if take {
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_few_intervals_never_touch_the_heap() {
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::default();
         let intervals = [1, 10, 60, 7];
         (0..400).for_each(|n| agenda.push(Mono::from_nanos(0), n));
         for now in 0..200 {

@@ -188,9 +188,9 @@ impl Monitor {
             by_addr: HashMap::new(),
             sockets: Vec::new(),
             dropped: Vec::new(),
-            slots: Agenda::new(),
-            judgements: Agenda::new(),
-            lookups: Agenda::new(),
+            slots: Agenda::default(),
+            judgements: Agenda::default(),
+            lookups: Agenda::default(),
             records: Vec::new(),
             notices: Vec::new(),
             strays: Strays::default(),
@@ -572,7 +572,7 @@ impl Monitor {
                 lookups.handle_loss(now.mono);
             }
         }
-        self.slots = Agenda::new();
+        self.slots = Agenda::default();
         for id in (0..self.legs.len()).filter_map(TargetId::new) {
             self.note_slot(id);
             self.note_lookup(id);

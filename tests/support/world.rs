@@ -14,6 +14,7 @@ use pingtest::driver::Command;
 use pingtest::monitor::identity::Identity;
 use pingtest::monitor::record::{Record, SendError};
 use pingtest::monitor::sample::{Arrival, Checksum, IcmpError, Message, Sample};
+use pingtest::monitor::schedule::GRID;
 use pingtest::monitor::target::{Addr, IpVersion, Target};
 use pingtest::monitor::time::{Boot, Mono, Now, Stamp, Wall};
 use pingtest::monitor::{Lookup, Monitor, Notice, Probe, SocketId, Start};
@@ -130,6 +131,7 @@ pub(crate) struct World<N> {
     /// When the socket was last read empty.
     emptied: Mono,
     orders: Agenda<Command>,
+    alarm: Option<Boot>,
     made: u64,
     /// Families whose sockets have dropped something that their counters have not told yet.
     dropped: Vec<IpVersion>,
@@ -153,6 +155,7 @@ impl<N: Network> World<N> {
             socket: Vec::new(),
             emptied: now.mono,
             orders: Agenda::new(),
+            alarm: Some(START),
             made: 0,
             dropped: Vec::new(),
             drops_watched: now.mono,
@@ -258,7 +261,6 @@ impl<N: Network> World<N> {
     pub(crate) fn turn(&mut self) {
         let now = self.clocks.now();
         self.monitor.handle_clock(now);
-        let drained = self.receive();
         let mut stop = false;
         while let Some(entry) = self.orders.first_entry().filter(|entry| !stop && entry.key().0 <= self.clocks.boot) {
             match entry.remove() {
@@ -269,8 +271,12 @@ impl<N: Network> World<N> {
                 Command::Stop => stop = true,
             }
         }
-        self.judge(drained, now);
+        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > GRID) {
+            self.receive();
+        }
         self.send_due(now);
+        let drained = self.receive();
+        self.judge(drained, now);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.look_up(&lookup);
         }
@@ -282,11 +288,12 @@ impl<N: Network> World<N> {
             self.hand_out();
             self.ended = true;
         }
+        self.alarm = self.monitor.poll_deadline().map(|due| Boot::from_nanos(due.as_nanos()) + now.suspended());
     }
 
-    /// When the loop wakes next: by its alarm, which is set on CLOCK_MONOTONIC, by a packet or by an order.
+    /// When the loop wakes next: by its alarm, which runs on CLOCK_BOOTTIME, by a packet or by an order.
     fn next_wake(&mut self) -> Option<Boot> {
-        let alarm = self.monitor.poll_deadline().map(|due| self.clocks.boot + (due - self.clocks.now().mono));
+        let alarm = self.alarm.map(|alarm| alarm.max(self.clocks.boot));
         let readable = (!self.socket.is_empty()).then_some(self.clocks.boot);
         let packet = self.flying.first_key_value().map(|(key, _)| key.0);
         let order = self.orders.first_key_value().map(|(key, _)| key.0.max(self.clocks.boot));

@@ -86,8 +86,7 @@ impl Thread {
     }
 
     fn render(&mut self) {
-        // Batches of a stalled loop may overlap; a file is read from top to bottom.
-        self.taken.sort_by_key(|record| record.at);
+        // In the order in which they were judged, never sorted by time: a clock set back would put a reply before its loss.
         for sink in &mut self.sinks {
             self.taken.iter().for_each(|record| sink.record(record, &mut self.desk));
         }

@@ -1,0 +1,98 @@
+//! What ships is what is tested: the manual page, the help, the seeds of the fuzz targets.
+
+#![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use pingtest::config::{self, Environment};
+use pingtest::icmp::wire::{self, Framing};
+use pingtest::monitor::target::IpVersion;
+
+fn pingtest(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pingtest")).args(arguments).output().unwrap()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_manual_page_in_the_package_is_the_one_the_program_prints() {
+    let printed = pingtest(&["man"]);
+    assert!(printed.status.success());
+    let shipped = fs::read_to_string(root().join("packaging/usr/share/man/man1/pingtest.1")).unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed == shipped, "run: cargo run -- man > packaging/usr/share/man/man1/pingtest.1");
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = String::from_utf8(pingtest(&["completions", shell]).stdout).unwrap();
+        for command in ["run", "ping", "check", "man", "completions"] {
+            assert!(printed.contains(command), "{shell} does not complete {command}");
+        }
+    }
+}
+
+#[test]
+fn every_toml_in_the_readme_is_a_configuration() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks: Vec<_> = readme.split("```toml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        if let Err(problems) = config::parse_str(block, Path::new("README.md"), &Environment::default()) {
+            panic!("{problems}\nin\n{block}");
+        }
+    }
+}
+
+#[test]
+fn seeds_of_the_packet_decoder_go_through_it() {
+    let seeds = seeds("packet");
+    assert!(seeds.len() > 50, "{}", seeds.len());
+    for bytes in seeds {
+        each_mutation(&bytes, |bytes| {
+            let _ = wire::decode_v4(bytes, Framing::Ipv4Header);
+            let _ = wire::decode_v4(bytes, Framing::Bare);
+            let _ = wire::decode_v6(bytes);
+            let _ = wire::decode_quoted(IpVersion::V4, bytes);
+            let _ = wire::decode_quoted(IpVersion::V6, bytes);
+        });
+    }
+}
+
+#[test]
+fn seeds_of_the_configuration_go_through_it() {
+    let seeds = seeds("config");
+    assert!(seeds.len() >= 10, "{}", seeds.len());
+    for bytes in seeds {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = config::parse_str(&text, Path::new("seed.toml"), &Environment::default());
+        for (cut, _) in text.char_indices() {
+            let _ = config::parse_str(&text[..cut], Path::new("seed.toml"), &Environment::default());
+        }
+    }
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let dir = root().join("tests/fuzz/corpus").join(target);
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Each seed whole, cut at every length, and with every byte altered in four ways.
+fn each_mutation(seed: &[u8], mut decode: impl FnMut(&[u8])) {
+    (0..=seed.len()).for_each(|cut| decode(&seed[..cut]));
+    let mut altered = seed.to_vec();
+    for at in 0..seed.len() {
+        for flip in [0x01, 0x0f, 0xf0, 0xff] {
+            altered[at] ^= flip;
+            decode(&altered);
+            altered[at] ^= flip;
+        }
+    }
+}
