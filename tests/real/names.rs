@@ -75,7 +75,7 @@ fn a_name_server_that_is_silent_delays_neither_probes_nor_the_end() {
     pair.near.etc("resolv.conf", "nameserver 10.99.0.2\n");
     pair.far.nft(&["input udp dport 53 drop"]);
     let mut daemon = Daemon::start(&pair.near, Rights::Root, CONFIG);
-    daemon.expect("the twentieth reply", |line| line.is("live", "reply") && line.seq() == 20);
+    daemon.expect("the twentieth reply", |line| line.is("live", "reply") && line.seq() >= 20);
     daemon.program.signal(Signal::SIGTERM);
     let ended = daemon.program.ended(Duration::from_secs(2));
     assert_eq!(ended.code, Some(0), "{ended:?}");

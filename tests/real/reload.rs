@@ -30,12 +30,15 @@ fn an_unchanged_target_goes_on_while_others_come_and_go() {
     daemon.expect_of_all(&["kept", "gone"], "reply");
     daemon.reload(&targets(&[KEPT, FRESH]));
     assert_eq!(daemon.expect_outcome("fresh", "reply").seq(), 1);
-    daemon.expect("the tenth reply", |line| line.is("fresh", "reply") && line.seq() == 10);
+    daemon.expect("further replies", |line| line.is("fresh", "reply") && line.seq() >= 10);
     let lines = daemon.stop();
     for name in ["kept", "gone", "fresh"] {
         assert_gapless(lines.iter().filter(|line| line.target == name));
     }
-    assert!(lines.iter().filter(|line| line.target == "kept").all(|line| line.outcome == "reply"), "{lines:?}");
+    let disturbed =
+        |line: &&Line| line.outcome != "reply" && line.error() != "stopped" && !line.error().starts_with("stalled");
+    let odd = lines.iter().filter(|line| line.target == "kept").find(disturbed);
+    assert!(odd.is_none(), "{odd:?}");
     let last_of_gone = lines.iter().rposition(|line| line.target == "gone");
     let first_of_fresh = lines.iter().position(|line| line.target == "fresh");
     assert!(last_of_gone < first_of_fresh, "{lines:?}");

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,7 +39,6 @@ pub(crate) struct Answer {
 /// Answers the pings to 10.99.0.2 in place of the kernel. Ends when dropped.
 pub(crate) struct Responder {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -50,15 +49,9 @@ impl Responder {
         pair.far.ip(&format!("addr add {ELSEWHERE}/24 dev v1"));
         let [here, elsewhere] = pair.far.within(|| [Ipv4Addr::UNSPECIFIED, ELSEWHERE].map(open));
         let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::<AtomicUsize>::default();
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&answered));
-        let thread = Some(thread::spawn(move || serve(&here, &elsewhere, &stopped, &count, answers)));
-        Self { stop, answered, thread }
-    }
-
-    /// How many answers have left.
-    pub(crate) fn answered(&self) -> usize {
-        self.answered.load(Ordering::Relaxed)
+        let stopped = Arc::clone(&stop);
+        let thread = Some(thread::spawn(move || serve(&here, &elsewhere, &stopped, answers)));
+        Self { stop, thread }
     }
 }
 
@@ -86,13 +79,7 @@ fn open(source: Ipv4Addr) -> Socket {
     open().expect("root may open a raw socket")
 }
 
-fn serve(
-    here: &Socket,
-    elsewhere: &Socket,
-    stop: &AtomicBool,
-    answered: &AtomicUsize,
-    mut answers: impl FnMut(Answer) -> Vec<Answer>,
-) {
+fn serve(here: &Socket, elsewhere: &Socket, stop: &AtomicBool, mut answers: impl FnMut(Answer) -> Vec<Answer>) {
     let (watch, mut due) = (Stopwatch::start(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         if let Some((asker, answer)) = receive(here) {
@@ -102,7 +89,6 @@ fn serve(
             let socket = if answer.from_elsewhere { elsewhere } else { here };
             // The asker may have gone.
             let _ = socket.send_to(&reply(asker, &answer), &SocketAddrV4::new(asker.addr, 0).into());
-            answered.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
