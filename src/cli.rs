@@ -167,7 +167,7 @@ fn failed(error: &Error) -> ExitCode {
     ExitCode::from(match error {
         Error::Config(_) | Error::Log(_) => exit::CONFIG,
         Error::NotPermitted(_) | Error::OptionNotPermitted(_) => exit::NOT_PERMITTED,
-        Error::System(_) | Error::Died => exit::SOFTWARE,
+        Error::System(_) | Error::Died(_) => exit::SOFTWARE,
     })
 }
 

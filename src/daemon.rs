@@ -13,10 +13,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
+use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Environment, Format, Layout, Log, Problems, Settings};
-use crate::driver::{self, Command, Notice, Outlet, Running, Secrets, Setup};
+use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
 use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
 use crate::monitor::record::Record;
@@ -29,6 +30,9 @@ use crate::sink::line::{self, Labels, StampFormat, Style};
 /// From the order to stop to the end of the process at the latest, whatever hangs: less than the two seconds promised. The loop and
 /// the log have half of it each.
 const STOP_WITHIN: Duration = Duration::from_millis(1800);
+
+/// How often it is looked whether the log's thread is still there.
+const WATCH_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// How often threads that are stopping are looked at.
 const STOP_POLL: Duration = Duration::from_millis(2);
@@ -59,14 +63,16 @@ pub enum Error {
     )]
     NotPermitted(OpenError),
     /// A socket option of the configuration needs a right that is missing.
-    #[error("not allowed to set {0}: a mark needs CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17)")]
+    #[error(
+        "not allowed to set an option of the configuration, {0}; a mark needs CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17)"
+    )]
     OptionNotPermitted(OpenError),
     /// The system gives no thread, timer, descriptor or random number.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// The loop ended without a word: a bug.
-    #[error("the probing thread died; please report this as a bug")]
-    Died,
+    /// A part of the program ended without a word, or does not end: a bug.
+    #[error("the {0} thread died or hangs; please report this as a bug")]
+    Died(&'static str),
 }
 
 /// Runs the daemon until it is told to stop.
@@ -74,8 +80,16 @@ pub enum Error {
 /// # Errors
 /// Why it could not start, or not go on.
 pub fn run(config: &Path) -> Result<(), Error> {
-    let settings = config::load(config, &environment())?;
-    runtime()?.block_on(async { Daemon::start(config, settings)?.run().await })
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        // Before anything takes time: a reload asked for meanwhile must not kill.
+        let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        let settings = config::load(config, &environment())?;
+        Daemon::start(config, settings, signals)?.run().await
+    });
+    // A reload that hangs on a dead file system must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 struct Daemon {
@@ -83,6 +97,9 @@ struct Daemon {
     log: Log,
     parts: Parts,
     signals: Signals,
+    reload: Option<JoinHandle<Result<Settings, Error>>>,
+    /// Another reload was asked for while one is under way.
+    reload_again: bool,
 }
 
 struct Signals {
@@ -91,56 +108,81 @@ struct Signals {
 }
 
 impl Daemon {
-    fn start(config: &Path, settings: Settings) -> Result<Self, Error> {
-        let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+    fn start(config: &Path, settings: Settings, signals: Signals) -> Result<Self, Error> {
         let kind = permitted(&settings.targets)?;
         let (count, dir) = (settings.targets.len(), settings.log.dir.display().to_string());
         let parts = Parts::start(settings.targets, Start::Spread, &[output(&settings.log)], Tap::Daemon)?;
         info!("probing {count} targets through {kind} sockets, lines go to {dir}");
-        Ok(Self { config: config.to_owned(), log: settings.log, parts, signals })
+        let (config, log) = (config.to_owned(), settings.log);
+        Ok(Self { config, log, parts, signals, reload: None, reload_again: false })
     }
 
     async fn run(mut self) -> Result<(), Error> {
+        let mut watch = tokio::time::interval(WATCH_LOG_EVERY);
         let ended = loop {
             tokio::select! {
                 ended = &mut self.parts.driver.ended => break ended,
                 Some(told) = self.parts.notices.recv() => tell(&told),
-                _ = self.signals.hang_up.recv() => self.reload(),
+                _ = self.signals.hang_up.recv() => self.begin_reload(),
+                settings = finished(&mut self.reload) => self.end_reload(settings),
+                _ = watch.tick() => if self.parts.writer.is_finished() {
+                    return Err(Error::Died("writing"));
+                },
                 signal = self.signals.stop.recv() => {
                     info!("stopping on {signal}");
                     return self.parts.stop().await.map(drop);
                 }
             }
         };
-        error!("the probing thread has ended by itself");
-        ended.map_err(|_| Error::Died)?.map_err(Error::System).and(Err(Error::Died))
+        self.parts.log_ended().await;
+        ended.map_err(|_| Error::Died("probing"))?.map_err(Error::System).and(Err(Error::Died("probing")))
+    }
+
+    /// Reads the configuration on a thread that may hang: on a dead file system, say. Probing and stopping go on meanwhile.
+    fn begin_reload(&mut self) {
+        if self.reload.is_some() {
+            self.reload_again = true;
+            return;
+        }
+        let (config, log, in_force) = (self.config.clone(), self.parts.log.clone(), self.log.clone());
+        self.reload = Some(tokio::task::spawn_blocking(move || {
+            let settings = config::load(&config, &environment())?;
+            permitted(&settings.targets)?;
+            if settings.log == in_force {
+                log.reopen();
+            } else {
+                log.replace(&[output(&settings.log)])?;
+            }
+            Ok(settings)
+        }));
     }
 
     /// A configuration that is wrong, or that this process may not use, changes nothing.
-    fn reload(&mut self) {
-        match self.try_reload() {
-            Ok(count) => info!("configuration reloaded: {count} targets"),
+    fn end_reload(&mut self, settings: Result<Settings, Error>) {
+        match settings {
+            Ok(settings) => {
+                info!("configuration reloaded: {} targets", settings.targets.len());
+                self.log = settings.log;
+                // A loop that has ended is noticed in the next turn.
+                let _ = self.parts.commands.send(Command::Targets(settings.targets));
+            }
             Err(error) => {
                 error!("not reloaded, the configuration in force stays:");
                 error.to_string().lines().for_each(|line| error!("{line}"));
             }
         }
-    }
-
-    fn try_reload(&mut self) -> Result<usize, Error> {
-        let settings = config::load(&self.config, &environment())?;
-        permitted(&settings.targets)?;
-        if settings.log == self.log {
-            self.parts.log.reopen();
-        } else {
-            self.parts.log.replace(&[output(&settings.log)])?;
-            self.log = settings.log;
+        if std::mem::take(&mut self.reload_again) {
+            self.begin_reload();
         }
-        let count = settings.targets.len();
-        // A loop that has ended is noticed by the caller's next turn.
-        let _ = self.parts.commands.send(Command::Targets(settings.targets));
-        Ok(count)
     }
+}
+
+/// Waits for the end of a reload; for ever where none is under way. Cancel safe.
+async fn finished(reload: &mut Option<JoinHandle<Result<Settings, Error>>>) -> Result<Settings, Error> {
+    let Some(under_way) = reload else { return std::future::pending().await };
+    let settings = under_way.await;
+    *reload = None;
+    settings.unwrap_or(Err(Error::Died("reloading")))
 }
 
 /// SIGTERM and SIGINT.
@@ -203,15 +245,16 @@ impl Parts {
         Ok(Self { driver, commands, notices: told, log: writer.control, writer: writer.thread })
     }
 
-    /// Stops everything within [`STOP_WITHIN`]. `None` where the loop itself hangs.
-    pub(crate) async fn stop(&mut self) -> Result<Option<Monitor>, Error> {
+    /// Stops everything within [`STOP_WITHIN`].
+    ///
+    /// # Errors
+    /// [`Error::Died`] where the loop hangs, [`Error::System`] where it could not go on.
+    pub(crate) async fn stop(&mut self) -> Result<Monitor, Error> {
+        // A loop that has ended needs no order.
         let _ = self.commands.send(Command::Stop);
-        let Ok(ended) = tokio::time::timeout(STOP_WITHIN / 2, &mut self.driver.ended).await else {
-            error!("the probing thread does not stop");
-            return Ok(None);
-        };
+        let ended = tokio::time::timeout(STOP_WITHIN / 2, &mut self.driver.ended).await;
         self.log_ended().await;
-        Ok(Some(ended.map_err(|_| Error::Died)??))
+        Ok(ended.map_err(|_| Error::Died("probing"))?.map_err(|_| Error::Died("probing"))??)
     }
 
     /// The loop has ended and dropped its end of the queue, so the log ends when all is written: waits for that, but not for ever.
@@ -249,8 +292,8 @@ impl Outlet for Outbox {
         self.queue.push(record);
     }
 
-    fn flush(&mut self) {
-        self.queue.flush();
+    fn flush(&mut self) -> Flushed {
+        if self.queue.flush() { Flushed::All } else { Flushed::SomeLeft }
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -377,10 +420,12 @@ fn tell_of_engine(notice: &engine::Notice) {
         Notice::NotOpened(key, error) => warn!("no socket for {key}: {error}"),
         Notice::Reopened(key) => info!("socket for {key} opened anew"),
         Notice::SmallBuffer { replies, wanted } => warn!(
-            "the receive buffer holds {replies} replies and should hold {wanted}: raise net.core.rmem_max, or replies may be \
-             dropped here under load (they would be called not measured)"
+            "the receive buffer holds {replies} replies and should hold {wanted}, those of half a second: raise net.core.rmem_max, \
+             or replies may be dropped here in a stall (they would be called not measured)"
         ),
-        Notice::Dropped(count) => warn!("{count} packets were dropped here because a receive buffer was full"),
+        Notice::Dropped(count) => {
+            warn!("{count} packets were dropped here, most likely because a receive buffer was full")
+        }
     }
 }
 

@@ -58,12 +58,21 @@ pub enum Notice {
 pub trait Outlet: Send {
     /// A line to be written.
     fn record(&mut self, record: Record);
-    /// The records of this turn are complete.
-    fn flush(&mut self);
+    /// Passes on what it was given so far. Returns whether all of it went.
+    fn flush(&mut self) -> Flushed;
     /// Something the operator should know.
     fn notice(&mut self, notice: Notice);
     /// A name to be looked up; the answer comes as [`Command::Resolved`].
     fn look_up(&mut self, lookup: Lookup);
+}
+
+/// Whether an outlet could pass on what it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// There was no room for some of it: it is to be flushed again, even if nothing is added.
+    SomeLeft,
 }
 
 /// What the loop needs to begin.
@@ -176,11 +185,17 @@ impl<O: Outlet> Driver<O> {
     }
 
     async fn run(mut self) -> io::Result<Monitor> {
+        let ended = self.turns().await;
+        let monitor = self.finish();
+        ended.map(|()| monitor)
+    }
+
+    async fn turns(&mut self) -> io::Result<()> {
         let mut wake = Wake::Due;
         while self.turn(wake)? == Flow::GoOn {
             wake = self.wait().await?;
         }
-        self.finish()
+        Ok(())
     }
 
     async fn wait(&mut self) -> io::Result<Wake> {
@@ -208,7 +223,9 @@ impl<O: Outlet> Driver<O> {
             // After a stall, what waits comes first, before there is more of it and before its lines are out of order.
             self.receive();
         }
-        self.send_due(now);
+        if flow == Flow::GoOn {
+            self.send_due(now);
+        }
         let drained = self.receive();
         self.judge(drained, now);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
@@ -244,6 +261,8 @@ impl<O: Outlet> Driver<O> {
         self.engine.set_load(Load { rate, size });
         self.engine.set_armed(!self.loaded)?;
         self.monitor.handle_targets(targets, now);
+        let used = self.monitor.sockets_in_use();
+        self.engine.retain(|socket| used.contains(&socket));
         Ok(())
     }
 
@@ -253,7 +272,9 @@ impl<O: Outlet> Driver<O> {
         if judging || now.mono - self.drops_watched >= WATCH_DROPS_EVERY {
             self.drops_watched = now.mono;
             let monitor = &mut self.monitor;
-            self.engine.drops(|socket| monitor.handle_drops(socket, now.mono));
+            // Read after the probes of this turn have left: what overflowed may have been their replies.
+            let at = clock::monotonic();
+            self.engine.drops(at, |socket| monitor.handle_drops(socket, at));
         }
         if judging {
             self.monitor.handle_expiry(drained);
@@ -300,26 +321,28 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn flush(&mut self) {
-        self.outlet.flush();
-        self.unflushed.count = 0;
+        self.unflushed.count = match self.outlet.flush() {
+            Flushed::All => 0,
+            Flushed::SomeLeft => 1,
+        };
     }
 
-    /// When to wake at the latest: for the monitor, and under load for the replies to what is in flight and for the log.
+    /// When to wake at the latest: for the monitor, for records that wait, and under load for the replies to what is in flight.
     fn deadline(&mut self, now: Now) -> Option<Mono> {
         let due = self.monitor.poll_deadline();
-        let look = self.loaded && (self.monitor.has_open_probes() || self.unflushed.count > 0);
+        let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
         let look = look.then(|| ceil_to_grid(now.mono + GRID / 2));
         due.into_iter().chain(look).min()
     }
 
     /// One last look at the sockets, then the end of everything in flight.
-    fn finish(mut self) -> io::Result<Monitor> {
+    fn finish(mut self) -> Monitor {
         self.receive();
         let now = clock::now();
         self.monitor.handle_stop(now);
         self.hand_out(now);
         self.flush();
-        Ok(self.monitor)
+        self.monitor
     }
 }
 

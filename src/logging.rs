@@ -4,13 +4,18 @@
 //! it sends its notices to the main thread.
 
 use std::io::{self, IsTerminal};
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::time::ChronoLocal;
 
 /// Starts diagnostics on standard error. Under systemd the journal stamps each line itself.
 pub fn start() {
+    // surge-ping speaks on the loop's thread, when it opens a socket.
+    let quiet = [Directive::from_str("surge_ping=off").ok()];
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = quiet.into_iter().flatten().fold(filter, EnvFilter::add_directive);
     let to_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

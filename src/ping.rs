@@ -58,7 +58,7 @@ async fn run(request: Request) -> Result<Outcome, Error> {
         tokio::select! {
             ended = &mut parts.driver.ended => {
                 parts.log_ended().await;
-                break Some(ended.map_err(|_| Error::Died)??);
+                break ended.map_err(|_| Error::Died("probing"))??;
             }
             Some(told) = parts.notices.recv() => match told {
                 Told::Log(file::Notice::StdoutClosed) => break parts.stop().await?,
@@ -68,7 +68,6 @@ async fn run(request: Request) -> Result<Outcome, Error> {
             () = &mut deadline => break parts.stop().await?,
         }
     };
-    let Some(monitor) = monitor else { return Ok(Outcome::SomeSilent) };
     print(&summary(&monitor, &spreads), request.format);
     Ok(outcome(&monitor))
 }

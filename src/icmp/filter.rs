@@ -1,7 +1,8 @@
 //! Which packets wake a raw socket: programs for the kernel's classic packet filter (`filter.rst` of the kernel's
 //! documentation), so that the ICMP of others costs us neither a wake-up nor buffer space. Pure.
 //!
-//! A raw socket gets a copy of every ICMP message of the host. These programs pass echo replies with our identifier and errors
+//! A raw socket gets a copy of every ICMP message of the host. (Its error queue also gets every ICMP error that quotes anybody's
+//! ICMP, which no filter sees; what is read off it on a raw socket is thrown away.) These programs pass echo replies with our identifier and errors
 //! that quote an echo request with our identifier; reading past a packet's end drops the packet.
 
 use super::wire::kind;

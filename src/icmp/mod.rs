@@ -5,5 +5,6 @@
 
 pub mod engine;
 pub mod filter;
+mod slot;
 pub mod socket;
 pub mod wire;

@@ -244,7 +244,7 @@ impl Socket {
         }
     }
 
-    /// Reads what has arrived, up to the buffers' number of messages; fewer than that means that nothing is left.
+    /// Reads what has arrived, up to the buffers' number of messages. Fewer than that means nothing: a pending error ends a batch.
     ///
     /// # Errors
     /// EAGAIN where there is nothing; else a pending error of the socket, which this call has cleared: the error queue tells more.
@@ -256,7 +256,8 @@ impl Socket {
         buffers.receive(self.fd.as_fd(), flags)
     }
 
-    /// How many packets the kernel has dropped because the receive buffer was full, since the socket was opened (SO_MEMINFO).
+    /// How many packets the kernel has dropped because the receive buffer was full, since the socket was opened (SO_MEMINFO). On a
+    /// raw socket of IPv6 also those whose checksum was wrong, whoever they were for.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -499,6 +500,9 @@ impl<'a> Iterator for ControlMessages<'a> {
 fn read_i32(data: &[u8], at: usize) -> Option<i32> {
     data.get(at..)?.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
 }
+
+// The control messages and time stamps read here are those of a 64-bit system.
+const _: () = assert!(mem::size_of::<libc::timespec>() == 16 && mem::size_of::<usize>() == 8, "64-bit Linux only");
 
 fn read_timespec(data: &[u8]) -> Option<Wall> {
     let (seconds, rest) = data.split_first_chunk()?;

@@ -177,7 +177,9 @@ fn v4_quoted_payload(packet: &[u8]) -> Option<&[u8]> {
     let header_len = usize::from(packet.first()? & 0x0f) * 4;
     let fragment_offset = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]) & 0x1fff;
     let is_ours = *packet.get(9)? == PROTOCOL_ICMP && fragment_offset == 0;
-    let message = packet.get(header_len.max(IPV4_HEADER_LEN)..).filter(|_| is_ours)?;
+    let start = header_len.max(IPV4_HEADER_LEN);
+    let total_len = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+    let message = packet.get(start..quote_end(packet, start, total_len)).filter(|_| is_ours)?;
     decode_quoted(IpVersion::V4, message).map(|quoted| quoted.payload)
 }
 
@@ -192,8 +194,15 @@ fn v6_quoted_payload(packet: &[u8]) -> Option<&[u8]> {
         }
         next => (next, IPV6_HEADER_LEN),
     };
-    let message = packet.get(offset..).filter(|_| next == PROTOCOL_ICMPV6)?;
+    let total_len = IPV6_HEADER_LEN + usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+    let message = packet.get(offset..quote_end(packet, offset, total_len)).filter(|_| next == PROTOCOL_ICMPV6)?;
     decode_quoted(IpVersion::V6, message).map(|quoted| quoted.payload)
+}
+
+/// Where a quoted packet ends. Routers pad a short one before they append extensions to it (RFC 4884), so its own length tells;
+/// unless that cannot be right, for some send it back altered.
+fn quote_end(packet: &[u8], start: usize, total_len: usize) -> usize {
+    if total_len >= start + HEADER_LEN { total_len.min(packet.len()) } else { packet.len() }
 }
 
 /// The internet checksum (RFC 1071): 0 over a message whose checksum field is right.

@@ -49,9 +49,10 @@ impl Now {
         if mono >= self.mono { self.wall + (mono - self.mono) } else { self.wall - (self.mono - mono) }
     }
 
-    /// Time spent in suspend since boot. Two readings differ by the suspend between them.
-    pub fn suspended(self) -> Duration {
-        Duration::from_nanos(self.boot.0.saturating_sub(self.mono.0))
+    /// CLOCK_BOOTTIME at `mono`, if there is no suspend in between. In a time namespace either clock may be ahead of the other
+    /// (time_namespaces(7)).
+    pub fn boot_at(self, mono: Mono) -> Boot {
+        if mono >= self.mono { self.boot + (mono - self.mono) } else { self.boot - (self.mono - mono) }
     }
 }
 

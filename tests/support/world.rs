@@ -288,7 +288,7 @@ impl<N: Network> World<N> {
             self.hand_out();
             self.ended = true;
         }
-        self.alarm = self.monitor.poll_deadline().map(|due| Boot::from_nanos(due.as_nanos()) + now.suspended());
+        self.alarm = self.monitor.poll_deadline().map(|due| now.boot_at(due));
     }
 
     /// When the loop wakes next: by its alarm, which runs on CLOCK_BOOTTIME, by a packet or by an order.

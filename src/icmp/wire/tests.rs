@@ -37,6 +37,8 @@ fn behind_ipv4(options: usize, protocol: u8, message: &[u8]) -> Vec<u8> {
 fn behind_ipv6(between: &[u8], message: &[u8]) -> Vec<u8> {
     let mut packet = vec![0; IPV6_HEADER_LEN];
     packet[0] = 0x60;
+    let len = (between.len() + message.len()) as u16;
+    packet[4..6].copy_from_slice(&len.to_be_bytes());
     packet[6] = if between.is_empty() { PROTOCOL_ICMPV6 } else { IPV6_FRAGMENT };
     packet[24..40].copy_from_slice(&Ipv6Addr::LOCALHOST.octets());
     packet.extend(between);
@@ -131,6 +133,18 @@ fn what_quotes_no_echo_request_is_no_concern() {
     let later_fragment = [PROTOCOL_ICMPV6, 0, 0x05, 0xa8, 0, 0, 0, 9];
     let quoted = behind_ipv6(&later_fragment, &echo(IpVersion::V6, 9, b"payload"));
     assert_eq!(decode_v6(&error(1, 0, [0; 4], &quoted)), None);
+}
+
+#[test]
+fn padding_and_extensions_behind_a_quote_are_no_part_of_it() {
+    for payload in [&b""[..], b"short", b"long enough for a tag and a number"] {
+        let mut quoted = behind_ipv4(0, PROTOCOL_ICMP, &echo(IpVersion::V4, 9, payload));
+        quoted.resize(128, 0);
+        quoted.extend([0x20, 0, 0xde, 0xad, 0, 8, 1, 1, 0, 1, 0x11, 0x01]);
+        let datagram = behind_ipv4(0, PROTOCOL_ICMP, &error(11, 0, [0, 32, 0, 0], &quoted));
+        let Some(Packet::Error { quoted, .. }) = decode_v4(&datagram, Framing::Ipv4Header) else { panic!("an error") };
+        assert_eq!(quoted.payload, payload);
+    }
 }
 
 #[test]

@@ -126,12 +126,12 @@ impl Queue {
         }
     }
 
-    /// Hands the collected records to the writer; to be called once each turn, also of one that brought no record. Never
-    /// blocks: what finds no room stays collected.
-    pub fn flush(&mut self) {
+    /// Hands the collected records to the writer, and with them what is to be told of those that found no room. Never blocks.
+    /// Returns whether all went; what is left stays collected and is to be flushed again, even if nothing is added to it.
+    pub fn flush(&mut self) -> bool {
         let missed = self.take_missed();
         if self.batch.is_empty() && missed.is_empty() {
-            return;
+            return self.missed.is_empty();
         }
         let spare = self.spare();
         let batch = Batch { records: mem::replace(&mut self.batch, spare), missed };
@@ -142,6 +142,7 @@ impl Queue {
             self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
             self.take_back(error);
         }
+        self.batch.is_empty() && self.missed.is_empty()
     }
 
     /// What did not reach a file.
