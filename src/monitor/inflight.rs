@@ -232,8 +232,12 @@ impl Inflight {
         self.probes.get_mut(index)
     }
 
+    /// Where the probe is: as far from the end as its number is from the newest, unless there are gaps between.
     fn index(&self, seq: u64) -> Option<usize> {
-        self.probes.binary_search_by_key(&seq, |probe| probe.seq).ok()
+        let back = self.probes.back()?.seq.checked_sub(seq)?;
+        let guess = usize::try_from(back).ok().and_then(|back| (self.probes.len() - 1).checked_sub(back));
+        let exact = guess.filter(|&index| self.probes[index].seq == seq);
+        exact.or_else(|| self.probes.binary_search_by_key(&seq, |probe| probe.seq).ok())
     }
 
     fn forget(&mut self, now: Mono) {
