@@ -3,7 +3,7 @@
 //! The letters of `ping` are those of iputils' ping(8). Values are held against the same rules as the configuration's.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::config::{self, value};
 use crate::daemon::{self, Error};
 use crate::logging;
 use crate::manual;
-use crate::monitor::target::{Addr, Family, Host, Interface, SocketOptions, Target};
+use crate::monitor::inflight::WAIT_AT_MOST;
+use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, SocketOptions, Target};
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
 use crate::sink::line::{Format, Labels, StampFormat, Style};
@@ -127,17 +128,22 @@ enum Origin {
 
 /// Runs the program on its command line.
 pub fn main() -> ExitCode {
+    // What is said of a panic has been said by the time it gets here.
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(exit::SOFTWARE))
+}
+
+fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
     match cli.command {
         Command::Run(ConfigFile { config }) => {
-            logging::start();
+            let _guard = logging::start();
             concluded(daemon::run(&config))
         }
         Command::Ping(args) => {
-            logging::start();
+            let _guard = logging::start();
             ping(*args)
         }
         Command::Check(ConfigFile { config }) => check(&config),
@@ -219,6 +225,18 @@ impl PingArgs {
     fn targets(&self) -> Result<Vec<Arc<Target>>, String> {
         let hosts = self.hosts.iter().enumerate();
         let targets: Vec<_> = hosts.map(|(index, host)| self.target(index, host)).collect::<Result<_, _>>()?;
+        let longest = self.interval.unwrap_or(DEFAULT_INTERVAL) * WAIT_AT_MOST;
+        if self.timeout.is_some_and(|timeout| timeout > longest) {
+            return Err(format!(
+                "the timeout must be at most {WAIT_AT_MOST} intervals, {:.0} s here",
+                longest.as_secs_f64()
+            ));
+        }
+        if let Some(dir) =
+            self.output.as_ref().and_then(|path| path.parent()).filter(|dir| dir.as_os_str() != "" && !dir.is_dir())
+        {
+            return Err(format!("-o: there is no directory {}", dir.display()));
+        }
         for (index, target) in targets.iter().enumerate() {
             if targets[..index].iter().any(|earlier| earlier.name == target.name) {
                 return Err(format!("{} is given twice", target.host));
@@ -258,6 +276,13 @@ impl PingArgs {
             Some(Origin::Source(source)) => wanted.admits(Addr::from(*source).version()),
             Some(Origin::Interface(_)) | None => true,
         };
+        let has_zone = matches!(&self.origin, Some(Origin::Interface(_)));
+        if let Host::Address(Addr { ip: IpAddr::V6(ip), .. }) = host
+            && ip.is_unicast_link_local()
+            && !has_zone
+        {
+            return Err(format!("{host}: is link-local: write its zone, such as {ip}%eth0"));
+        }
         let host_fits = match host {
             Host::Address(addr) => wanted.admits(addr.version()),
             Host::Name(_) => true,
@@ -300,13 +325,16 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn deadline(text: &str) -> Result<Duration, String> {
-    value::timeout(&with_unit(text)).map_err(|refusal| refusal.to_string())
+    /// Longer than anybody waits in front of a terminal.
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    value::duration_between(&with_unit(text), MIN_TIMEOUT, YEAR).map_err(|refusal| refusal.to_string())
 }
 
 /// iputils takes plain seconds.
 fn with_unit(text: &str) -> String {
+    let text = if text.starts_with('.') { format!("0{text}") } else { text.to_owned() };
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if plain { format!("{text}s") } else { text.to_owned() }
+    if plain { format!("{text}s") } else { text }
 }
 
 fn size(text: &str) -> Result<u16, String> {
@@ -315,6 +343,9 @@ fn size(text: &str) -> Result<u16, String> {
 }
 
 fn origin(text: &str) -> Result<Origin, String> {
+    if text.contains('%') || text.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local()) {
+        return Err("must not be link-local: name the interface instead".into());
+    }
     if text.parse::<IpAddr>().is_ok() {
         return value::source(text).map(Origin::Source).map_err(|refusal| refusal.to_string());
     }

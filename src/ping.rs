@@ -16,6 +16,9 @@ use crate::monitor::{Monitor, Start};
 use crate::sink::file::{self, Output};
 use crate::sink::line::Format;
 
+/// How long somebody who has asked it to stop waits for a summary that nobody reads.
+const IMPATIENT: Duration = Duration::from_millis(500);
+
 /// What `pingtest ping` is asked to do.
 #[derive(Debug)]
 pub struct Request {
@@ -43,7 +46,11 @@ pub enum Outcome {
 /// # Errors
 /// Why it could not start, or not go on.
 pub fn ping(request: Request) -> Result<Outcome, Error> {
-    daemon::runtime()?.block_on(run(request))
+    let runtime = daemon::runtime()?;
+    let outcome = runtime.block_on(run(request));
+    // Whoever does not read the summary must not keep the process.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(request: Request) -> Result<Outcome, Error> {
@@ -54,21 +61,27 @@ async fn run(request: Request) -> Result<Outcome, Error> {
     let mut parts = Parts::start(request.targets, Start::AtOnce, &request.outputs, tap)?;
     let deadline = tokio::time::sleep(request.deadline.unwrap_or(Duration::MAX));
     tokio::pin!(deadline);
-    let monitor = loop {
+    let (monitor, patience) = loop {
         tokio::select! {
             ended = &mut parts.driver.ended => {
                 parts.log_ended().await;
-                break ended.map_err(|_| Error::Died("probing"))??;
+                break (ended.map_err(|_| Error::Died("probing"))??, Duration::MAX);
             }
             Some(told) = parts.notices.recv() => match told {
-                Told::Log(file::Notice::StdoutClosed) => break parts.stop().await?,
+                Told::Log(file::Notice::StdoutClosed) => break (parts.stop().await?, IMPATIENT),
                 told @ (Told::Driver(_) | Told::Log(_)) => daemon::tell(&told),
             },
-            _ = signals.recv() => break parts.stop().await?,
-            () = &mut deadline => break parts.stop().await?,
+            _ = signals.recv() => break (parts.stop().await?, IMPATIENT),
+            () = &mut deadline => break (parts.stop().await?, Duration::MAX),
         }
     };
-    print(&summary(&monitor, &spreads), request.format);
+    let summary = summary(&monitor, &spreads);
+    let printed = tokio::task::spawn_blocking(move || print(&summary, request.format));
+    tokio::select! {
+        _ = printed => {}
+        () = tokio::time::sleep(patience) => {}
+        _ = signals.recv() => {}
+    }
     Ok(outcome(&monitor))
 }
 

@@ -4,6 +4,7 @@
 //! for which target, `monitor` decides.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -12,8 +13,8 @@ use crate::monitor::Lookup;
 use crate::monitor::identity::TargetId;
 use crate::monitor::target::Addr;
 
-/// Look-ups that may hang at a time before the others have to wait for them.
-const THREADS: usize = 16;
+/// Look-ups that may hang at a time before further ones have to wait for them. A thread that waits costs some 20 KiB.
+const THREADS: usize = 128;
 
 /// What a look-up led to: the addresses in the system's order, or the resolver's words.
 pub type Found = Result<Vec<Addr>, Arc<str>>;
@@ -24,19 +25,22 @@ pub struct Resolver {
     jobs: Sender<Lookup>,
     waiting: Arc<Mutex<Receiver<Lookup>>>,
     threads: usize,
+    /// Look-ups handed in and not finished.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Resolver {
     /// A resolver without threads: they come with the names.
     pub fn new() -> Self {
         let (jobs, waiting) = mpsc::channel();
-        Self { jobs, waiting: Arc::new(Mutex::new(waiting)), threads: 0 }
+        Self { jobs, waiting: Arc::new(Mutex::new(waiting)), threads: 0, under_way: Arc::default() }
     }
 
     /// Has `lookup` done, and `deliver` told of its end on another thread. Never waits. A target has one look-up under way at a
     /// time, so no more wait than there are targets.
     pub fn look_up(&mut self, lookup: Lookup, deliver: impl Fn(TargetId, Found) + Clone + Send + 'static) {
-        if self.threads < THREADS && self.start_thread(deliver) {
+        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed);
+        if under_way >= self.threads && self.threads < THREADS && self.start_thread(deliver) {
             self.threads += 1;
         }
         // The receiver lives as long as this resolver does.
@@ -44,10 +48,11 @@ impl Resolver {
     }
 
     fn start_thread(&self, deliver: impl Fn(TargetId, Found) + Send + 'static) -> bool {
-        let waiting = Arc::clone(&self.waiting);
+        let (waiting, under_way) = (Arc::clone(&self.waiting), Arc::clone(&self.under_way));
         let work = move || {
             while let Some(lookup) = next(&waiting) {
                 deliver(lookup.target, look_up(&lookup.host));
+                under_way.fetch_sub(1, Ordering::Relaxed);
             }
         };
         thread::Builder::new().name("resolver".into()).spawn(work).is_ok()

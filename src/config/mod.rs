@@ -57,6 +57,9 @@ pub fn parse_str(text: &str, name: &Path, environment: &Environment) -> Result<S
     Reading::of(name, &Alone(text)).settle(environment)
 }
 
+/// A larger file is none of ours: a million targets take a tenth of it.
+const MAX_FILE: u64 = 1 << 30;
+
 /// What is needed of the disk.
 trait Files {
     /// The whole file.
@@ -71,6 +74,14 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let meta = std::fs::metadata(path)?;
+        // A pipe may hang and a device may never end. A directory's own error will do.
+        if !meta.is_file() && !meta.is_dir() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        if meta.len() > MAX_FILE {
+            return Err(io::Error::other(format!("larger than {} MiB", MAX_FILE >> 20)));
+        }
         std::fs::read(path)
     }
 

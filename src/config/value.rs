@@ -163,12 +163,26 @@ pub fn interface(text: &str) -> Result<Interface> {
 /// is refused here rather than looked up: the resolver would find nothing, or read `1.2.3` as `1.2.0.3` (inet_aton(3)).
 pub fn host(text: &str) -> Result<Host> {
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(Host::Address(ip.into()));
+        return match unfit(ip) {
+            Some(why) => refuse(format!("must be the address of one host; this is {why}")),
+            None => Ok(Host::Address(ip.into())),
+        };
     }
     if zoned(text).is_none() {
         host_name(text)?;
     }
     Ok(Host::Name(text.into()))
+}
+
+/// Why nobody answers from this address.
+fn unfit(ip: IpAddr) -> Option<&'static str> {
+    match ip {
+        ip if ip.is_unspecified() => Some("no address at all"),
+        ip if ip.is_multicast() => Some("a multicast group"),
+        IpAddr::V4(ip) if ip.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 form: write it as IPv4"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// The address of `fe80::1%eth0`; `None` where `text` is anything else.

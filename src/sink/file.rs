@@ -127,7 +127,7 @@ impl Losses {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory cannot be used.
-    #[error("cannot write to {}", path.display())]
+    #[error("cannot write to {}: {source}", path.display())]
     Unusable {
         /// Which.
         path: PathBuf,
@@ -135,7 +135,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The thread could not be started.
-    #[error("cannot start the log's thread")]
+    #[error("cannot start the log's thread: {0}")]
     Thread(#[source] io::Error),
     /// The queue is full, so that there is no room for an order either.
     #[error("the log is too far behind to take an order")]

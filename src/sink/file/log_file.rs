@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lru::LruCache;
@@ -137,6 +137,13 @@ impl LogFile {
             return Ok(());
         }
         let mut file = open.try_get_or_insert(self.id, || self.open())?;
+        if let Way::Path(path) = &self.way
+            && self.done > 0
+            && !ends_torn(file, path)
+        {
+            // Somebody has cut the file: the line that was being written begins anew.
+            self.done = 0;
+        }
         while self.done < self.pending.len() {
             match file.write(&self.pending[self.done..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -214,9 +221,9 @@ impl Way {
 }
 
 /// Opens a file for appending. Its mode is 0666 less the umask, as is usual: who may read a log is for whoever starts the
-/// program to say (`UMask=` in a unit), not for the program.
+/// program to say (`UMask=` in a unit), not for the program. A named pipe without a reader is an error, not something to wait for.
 pub(super) fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new().append(true).create(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// An error as strerror(3) has it, without Rust's `(os error 28)`.
