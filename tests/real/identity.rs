@@ -13,6 +13,7 @@ with_either_socket! {
     every_size_is_answered
     two_targets_may_have_one_address
     what_a_strange_host_answers_is_called_by_its_name
+    a_redirect_is_no_loss
 }
 
 fn two_instances_never_see_each_others_replies(rights: Rights) {
@@ -141,4 +142,14 @@ fn strange(proper: Answer) -> Vec<Answer> {
         _ => {}
     }
     vec![strange]
+}
+
+fn a_redirect_is_no_loss(rights: Rights) {
+    let Some(pair) = Pair::new() else { return };
+    let _far = Responder::start(&pair, |proper| vec![Answer { redirected: true, ..proper }]);
+    let mut daemon = Daemon::start(&pair.near, rights, "[[target]]\nhost = \"10.99.0.2\"\ninterval = \"100ms\"\n");
+    daemon.expect("the tenth reply", |line| line.outcome == "reply" && line.seq() >= 10);
+    let lines = daemon.stop();
+    let odd = lines.iter().find(|line| !matches!(line.outcome.as_str(), "reply" | "not_measured"));
+    assert!(odd.is_none(), "{lines:?}");
 }

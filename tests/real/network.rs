@@ -10,6 +10,7 @@ with_either_socket! {
     a_link_that_is_down_sends_nothing_and_goes_on_when_it_is_up
     an_interface_that_is_made_anew_is_found_again
     a_source_address_that_comes_back_is_used_again
+    a_target_without_a_route_costs_its_neighbours_on_a_bound_socket_nothing
     a_dead_neighbour_is_unreachable_or_lost_by_the_timeout
     a_link_local_host_is_found_again_behind_a_device_made_anew
     probes_bear_the_class_of_service_that_is_asked_for
@@ -134,6 +135,32 @@ fn a_source_address_that_comes_back_is_used_again(rights: Rights) {
     daemon.expect_of_all(&NAMES, "not_sent");
     pair.near.ip("addr add 10.99.0.5/24 dev v0\naddr add fd99::5/64 dev v0 nodad");
     daemon.expect_of_all(&NAMES, "reply");
+}
+
+/// That its probes fail is no reason for another socket, which would not see the replies that are under way.
+fn a_target_without_a_route_costs_its_neighbours_on_a_bound_socket_nothing(rights: Rights) {
+    let Some(pair) = Pair::new() else { return };
+    let mut config = "[defaults]\ninterval = \"100ms\"\ntimeout = \"500ms\"\n".to_owned();
+    for (source, live, dead) in [("10.99.0.1", "10.99.0.2", "10.77.0.1"), ("fd99::1", "fd99::2", "fd77::1")] {
+        for index in 0..=50 {
+            let (kind, host) = if index == 0 { ("dead", dead) } else { ("live", live) };
+            config +=
+                &format!("[[target]]\nname = \"{kind}-{index}-{source}\"\nhost = \"{host}\"\nsource = \"{source}\"\n");
+        }
+    }
+    let mut daemon = Daemon::start(&pair.near, rights, &config);
+    for dead in ["dead-0-10.99.0.1", "dead-0-fd99::1"] {
+        let line = daemon.expect("the fiftieth failure", |line| line.is(dead, "not_sent") && line.seq() >= 50);
+        assert_eq!(line.error(), "Network is unreachable");
+        daemon.rewind();
+    }
+    daemon.expect_of_all(&["live-50-10.99.0.1", "live-50-fd99::1"], "reply");
+    let told = daemon.program.text("stderr");
+    assert!(!told.contains("opened anew"), "{told}");
+    let lines = daemon.stop();
+    let mut live = lines.iter().filter(|line| line.target.starts_with("live"));
+    let odd = live.find(|line| !matches!(line.outcome.as_str(), "reply" | "not_measured"));
+    assert!(odd.is_none(), "{odd:?}");
 }
 
 /// Our own system gives up looking for a neighbour after three seconds and says so then.

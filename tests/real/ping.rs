@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::line;
-use crate::support::net::{Namespace, Pair};
+use crate::support::net::{self, Namespace, Pair};
 use crate::support::program::{self, Program, Rights, run_in};
 use crate::support::wait::{self, PATIENCE, Stopwatch};
 
@@ -222,4 +222,22 @@ fn the_group_is_right_enough() {
     for addr in ["127.0.0.1", "::1"] {
         assert!(ended.stdout.contains(&format!(" 64 bytes from {addr}: icmp_seq=2 ttl=64 ")), "{ended:?}");
     }
+}
+
+/// A time namespace may put the clock that goes on in suspension behind the one that does not.
+#[test]
+fn clocks_that_a_time_namespace_shifts_delay_nothing() {
+    let Some(host) = host() else { return };
+    let shifted = |args: &[&str]| {
+        let mut command = host.command("unshare");
+        command.args(["--time", "--kill-child", "--monotonic", "1000", "--boottime", "0"]);
+        Program::spawn(program::directory(), command, args).ended(PATIENCE / 3)
+    };
+    let possible = shifted(&["true"]);
+    if possible.code != Some(0) {
+        return net::skip(&format!("time namespaces cannot be used here ({})", possible.stderr.trim()));
+    }
+    let ended = shifted(&[env!("CARGO_BIN_EXE_pingtest"), "ping", "-c", "3", "-i", "0.2", "127.0.0.1"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("\n3 sent, 3 received, 0 lost, 0 duplicates, 0 % loss\n"), "{ended:?}");
 }

@@ -195,7 +195,7 @@ fn probe() -> Result<(), String> {
 }
 
 /// Tells that the running test is skipped, past the test harness, which shows no output of tests that do not fail.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     let current = thread::current();
     // In one piece, so that it stays one line among those of other tests and of the harness.
     let line = format!("skipped: {}: {reason}\n", current.name().unwrap_or("a test"));

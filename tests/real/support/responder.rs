@@ -16,6 +16,7 @@ use super::wait::Stopwatch;
 const POLL: Duration = Duration::from_millis(10);
 
 const ECHO_REPLY: u8 = 0;
+const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
 
 /// Its second address.
@@ -26,6 +27,8 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
 pub(crate) struct Answer {
     /// Whether from 10.99.0.3 in place of the address that was asked.
     pub(crate) from_elsewhere: bool,
+    /// Whether a redirect to 10.99.0.3 that quotes the request goes before it.
+    pub(crate) redirected: bool,
     /// How long after the request.
     pub(crate) after: Duration,
     /// Sequence number.
@@ -62,11 +65,12 @@ impl Drop for Responder {
     }
 }
 
-/// Where an answer goes, and the identifier it needs.
-#[derive(Debug, Clone, Copy)]
+/// Where an answer goes, the identifier it needs, and the packet that asks for it.
+#[derive(Debug, Clone)]
 struct Asker {
     addr: Ipv4Addr,
     ident: [u8; 2],
+    packet: Vec<u8>,
 }
 
 fn open(source: Ipv4Addr) -> Socket {
@@ -83,12 +87,15 @@ fn serve(here: &Socket, elsewhere: &Socket, stop: &AtomicBool, mut answers: impl
     let (watch, mut due) = (Stopwatch::start(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         if let Some((asker, answer)) = receive(here) {
-            due.extend(answers(answer).into_iter().map(|answer| (watch.elapsed() + answer.after, asker, answer)));
+            let answers = answers(answer).into_iter();
+            due.extend(answers.map(|answer| (watch.elapsed() + answer.after, asker.clone(), answer)));
         }
         for (_, asker, answer) in due.extract_if(.., |(at, ..)| *at <= watch.elapsed()) {
             let socket = if answer.from_elsewhere { elsewhere } else { here };
-            // The asker may have gone.
-            let _ = socket.send_to(&reply(asker, &answer), &SocketAddrV4::new(asker.addr, 0).into());
+            for message in answer.redirected.then(|| redirect(&asker)).into_iter().chain([reply(&asker, &answer)]) {
+                // The asker may have gone.
+                let _ = socket.send_to(&message, &SocketAddrV4::new(asker.addr, 0).into());
+            }
         }
     }
 }
@@ -101,17 +108,25 @@ fn receive(socket: &Socket) -> Option<(Asker, Answer)> {
     let source: [u8; 4] = *packet.get(12..)?.first_chunk()?;
     let message = packet.get(usize::from(packet[0] & 0x0f) * 4..)?;
     let &[ECHO_REQUEST, _, _, _, ident_high, ident_low, high, low, ref payload @ ..] = message else { return None };
-    let asker = Asker { addr: source.into(), ident: [ident_high, ident_low] };
+    let asker = Asker { addr: source.into(), ident: [ident_high, ident_low], packet: packet.to_vec() };
     let sequence = u16::from_be_bytes([high, low]);
-    let (from_elsewhere, after, payload) = (false, Duration::ZERO, payload.to_vec());
-    Some((asker, Answer { from_elsewhere, after, sequence, payload, checksum_error: 0 }))
+    let (after, payload) = (Duration::ZERO, payload.to_vec());
+    Some((asker, Answer { from_elsewhere: false, redirected: false, after, sequence, payload, checksum_error: 0 }))
 }
 
-fn reply(asker: Asker, answer: &Answer) -> Vec<u8> {
+fn reply(asker: &Asker, answer: &Answer) -> Vec<u8> {
     let ([ident_high, ident_low], [high, low]) = (asker.ident, answer.sequence.to_be_bytes());
     let mut message = vec![ECHO_REPLY, 0, 0, 0, ident_high, ident_low, high, low];
     message.extend(&answer.payload);
     let sum = checksum(&message).wrapping_add(answer.checksum_error);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    message
+}
+
+fn redirect(asker: &Asker) -> Vec<u8> {
+    const OF_THE_HOST: u8 = 1;
+    let mut message = [&[REDIRECT, OF_THE_HOST, 0, 0], &ELSEWHERE.octets(), &*asker.packet].concat();
+    let sum = checksum(&message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     message
 }
