@@ -5,17 +5,21 @@
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::time::ChronoLocal;
 
+/// Lines that may wait to be read; more than a human would want to.
+const WAITING: usize = 1024;
+
 /// Keeps diagnostics going; what was said last is written when it is dropped, within a second or so.
-pub type Guard = tracing_appender::non_blocking::WorkerGuard;
+pub type Guard = WorkerGuard;
 
 /// Starts diagnostics on standard error. Under systemd the journal stamps each line itself. They are written by a thread of their
 /// own, and dropped where nobody reads them: neither a full pipe nor a stopped terminal may hold up whoever says something.
 pub fn start() -> Guard {
-    let (stderr, guard) = tracing_appender::non_blocking(io::stderr());
+    let (stderr, guard) = NonBlockingBuilder::default().buffered_lines_limit(WAITING).finish(io::stderr());
     // surge-ping speaks on the loop's thread, when it opens a socket.
     let quiet = [Directive::from_str("surge_ping=off").ok()];
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));

@@ -57,7 +57,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file")
     parser.add_argument("seconds", type=float)
+    parser.add_argument("ready", help="a file to make as soon as it looks")
     options = parser.parse_args()
+    open(options.ready, "w").close()
     try:
         fd = open_when_there(options.file)
     except FileNotFoundError:
