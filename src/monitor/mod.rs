@@ -218,6 +218,7 @@ impl Monitor {
                 self.add(target, None, now);
             }
         }
+        self.rebuild_slots();
     }
 
     /// Reads of the clocks, at the beginning of each turn and before any packet of that turn: notices a suspend, which voids
@@ -578,6 +579,12 @@ impl Monitor {
                 lookups.handle_loss(now.mono);
             }
         }
+        self.rebuild_slots();
+    }
+
+    /// Puts all targets on the agenda anew: after a suspend nothing is due when it was, and after a reload those that have gone
+    /// would stand there until they are due.
+    fn rebuild_slots(&mut self) {
         self.slots = Agenda::default();
         for id in (0..self.legs.len()).filter_map(TargetId::new) {
             self.note_slot(id);
