@@ -266,6 +266,27 @@ fn a_disk_that_fills_up_amid_a_line_loses_and_cuts_none() {
 }
 
 #[test]
+fn a_log_that_is_emptied_to_make_room_begins_with_a_whole_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir) else {
+        writeln!(io::stderr(), "skipped: mounting a tmpfs needs root").unwrap();
+        return;
+    };
+    let file = disk.path().join("web.log");
+    let mut log = Log::per_target(disk.path());
+    fs::write(disk.path().join("filler"), vec![0; 48 * 1024]).unwrap();
+    log.write((1..=400).map(|seq| reply("web", seq)));
+    assert!(log.notice().ends_with("No space left on device (os error 28)"));
+    let full = fs::read_to_string(&file).unwrap();
+    assert!(!full.ends_with('\n'), "the disk was full amid a line");
+    let torn = full.lines().count() as u64;
+    File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
+    assert_eq!(log.notice(), format!("Recovered {}: 0", disk.path().display()));
+    log.stop();
+    assert_eq!(seqs(&file), (torn..=400).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_reader_beside_the_writer_sees_whole_lines_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("all.log");
