@@ -28,6 +28,24 @@ fn the_manual_page_in_the_package_is_the_one_the_program_prints() {
 }
 
 #[test]
+fn arguments_that_cannot_work_are_refused_before_anything_is_sent() {
+    for arguments in [
+        &["ping", "fe80::1"][..],
+        &["ping", "0.0.0.0"],
+        &["ping", "224.0.0.1"],
+        &["ping", "-4", "::1"],
+        &["ping", "-I", "fe80::1%eth0", "::1"],
+        &["ping", "-i", "0.01", "-W", "400", "127.0.0.1"],
+        &["ping", "-o", "/no/such/directory/file", "127.0.0.1"],
+        &["ping", "127.0.0.1", "127.0.0.1"],
+    ] {
+        let refused = pingtest(arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}");
+        assert!(refused.stdout.is_empty() && !refused.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let printed = String::from_utf8(pingtest(&["completions", shell]).stdout).unwrap();

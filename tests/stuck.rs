@@ -1,4 +1,5 @@
-//! Whoever does not read what the program says must not hold it up: full pipes, full devices, pipes without a reader.
+//! Whoever does not read what the program says must not hold it up: full pipes, full devices, pipes without a reader. And what
+//! nobody uses any more must not pile up.
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 #![allow(clippy::disallowed_methods, reason = "it is the real time in which a program ends that is promised")]
@@ -69,6 +70,34 @@ fn a_daemon_whose_standard_error_is_stuck_reloads_and_stops() {
     for _ in 0..20 {
         signal(&child, Signal::SIGHUP);
     }
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(ends(&mut child).code(), Some(0));
+}
+
+#[test]
+fn sockets_whose_options_nobody_uses_any_more_are_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = daemon(dir.path(), Stdio::null());
+    let config = dir.path().join("pingtest.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let sockets = || {
+        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+        let links = fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    };
+    let before = sockets();
+    for ttl in 20..25 {
+        fs::write(&config, format!("{text}ttl = {ttl}\n")).unwrap();
+        let log = || fs::read_to_string(dir.path().join("log/127.0.0.1.log")).unwrap();
+        let lines = log().lines().count();
+        signal(&child, Signal::SIGHUP);
+        let start = Instant::now();
+        while log().lines().count() < lines + 20 {
+            assert!(start.elapsed() < Duration::from_secs(30), "it does not go on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(sockets(), before);
     signal(&child, Signal::SIGTERM);
     assert_eq!(ends(&mut child).code(), Some(0));
 }
