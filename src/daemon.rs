@@ -43,7 +43,7 @@ const NOTICES: usize = 1024;
 /// Descriptors for everything but log files: sockets, timers, the resolver's, standard streams.
 const OTHER_DESCRIPTORS: u64 = 256;
 
-/// Log files kept open at a time at most. Each costs about half a KiB in the kernel.
+/// Log files kept open at a time at most: ten thousand targets with room to spare.
 const OPEN_FILES: u64 = 16_384;
 
 /// Why the program could not start, or not go on.

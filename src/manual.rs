@@ -64,7 +64,7 @@ Either CAP_NET_RAW
 or a group within
 .I net.ipv4.ping_group_range
 .RB ( icmp (7)).
-Raw sockets are preferred. A firewall mark also needs CAP_NET_ADMIN.
+Raw sockets are preferred. A firewall mark also needs CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17.
 .SH ENVIRONMENT
 .TP
 .B LOGS_DIRECTORY

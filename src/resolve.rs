@@ -13,7 +13,7 @@ use crate::monitor::Lookup;
 use crate::monitor::identity::TargetId;
 use crate::monitor::target::Addr;
 
-/// Look-ups that may hang at a time before further ones have to wait for them. A thread that waits costs some 20 KiB.
+/// Look-ups that may hang at a time before further ones have to wait for them.
 const THREADS: usize = 128;
 
 /// What a look-up led to: the addresses in the system's order, or the resolver's words.

@@ -175,7 +175,7 @@ impl Engine {
         opened
     }
 
-    /// Makes `probe` ready to be sent: everything that takes time. `write_payload` fills its payload.
+    /// Makes `probe` ready to be sent, before its time is taken: `write_payload` fills its payload.
     pub fn prepare(&mut self, probe: &Probe, write_payload: impl FnOnce(&mut [u8])) {
         self.packet.resize(HEADER_LEN + probe.size, 0);
         write_payload(&mut self.packet[HEADER_LEN..]);

@@ -145,11 +145,6 @@ impl Queue {
         self.batch.is_empty() && self.missed.is_empty()
     }
 
-    /// What did not reach a file.
-    pub fn losses(&self) -> Arc<Losses> {
-        Arc::clone(&self.shared.losses)
-    }
-
     pub(super) fn messages(&self) -> Weak<SyncSender<Message>> {
         Arc::downgrade(&self.messages)
     }
