@@ -190,6 +190,6 @@ impl Exchange {
 fn error_event(answer: &Answer) -> Option<ErrorEvent> {
     match answer.kind {
         Kind::Error(error) => Some(ErrorEvent { kind: error.kind, code: error.code, router: answer.from }),
-        _ => None,
+        Kind::Echo(_) => None,
     }
 }

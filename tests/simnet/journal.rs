@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::weather::{Kind, Why};
+use crate::weather::{Echo, Kind, Why};
 
 /// What one write of the file holds: large enough that its cost does not count, and small enough that no answer waits for it.
 const BUFFER: usize = 1 << 16;
@@ -71,18 +71,21 @@ pub(crate) struct Counts {
 
 /// The word for a kind of answer.
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Reply => "reply",
-        Kind::Duplicate => "duplicate",
-        Kind::OtherAddress => "other_address",
-        Kind::Flip { .. } => "damaged_flip",
-        Kind::Checksum { .. } => "damaged_checksum",
-        Kind::Truncate { .. } => "truncated",
-        Kind::ForgedIdentifier { .. } => "forged_identifier",
-        Kind::ForgedSequence { .. } => "forged_sequence",
-        Kind::ForgedTag { .. } => "forged_tag",
-        Kind::ForgedForeign => "forged_foreign",
-        Kind::Error(_) => "error",
+    let echo = match kind {
+        Kind::Echo(echo) => echo,
+        Kind::Error(_) => return "error",
+    };
+    match echo {
+        Echo::Reply => "reply",
+        Echo::Duplicate => "duplicate",
+        Echo::OtherAddress => "other_address",
+        Echo::Flip { .. } => "damaged_flip",
+        Echo::Checksum { .. } => "damaged_checksum",
+        Echo::Truncate { .. } => "truncated",
+        Echo::ForgedIdentifier { .. } => "forged_identifier",
+        Echo::ForgedSequence { .. } => "forged_sequence",
+        Echo::ForgedTag { .. } => "forged_tag",
+        Echo::ForgedForeign => "forged_foreign",
     }
 }
 
