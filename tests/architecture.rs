@@ -42,6 +42,8 @@ const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "thiserror"
 const ALSO_PURE: &[(&str, &str)] = &[
     // Converting an instant that is handed in reads no clock.
     ("sink::line", "chrono"),
+    // Digits of a number.
+    ("sink::line", "itoa"),
     ("sink::line", "serde_json"),
     // The codec of surge-ping, and the type by which it is told the framing.
     ("icmp::wire", "surge_ping::Icmpv4Packet"),
