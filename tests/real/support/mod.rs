@@ -1,5 +1,6 @@
 //! What tests with real packets are made of: networks of their own, the program at work in one of them, the lines it writes.
 
+pub(crate) mod dns;
 pub(crate) mod line;
 pub(crate) mod net;
 pub(crate) mod program;
