@@ -1,6 +1,6 @@
 //! A name server of the test's own: what it answers, or whether, may change while it runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -49,8 +49,8 @@ struct Zone {
     replies: BTreeMap<String, Reply>,
     /// For every other name.
     otherwise: Reply,
-    /// The names that were asked for.
-    asked: BTreeSet<String>,
+    /// How often each name was asked for.
+    asked: BTreeMap<String, usize>,
 }
 
 impl NameServer {
@@ -59,7 +59,7 @@ impl NameServer {
         let addr = SocketAddr::new(addr.parse().expect("an address"), PORT);
         let socket = namespace.within(|| UdpSocket::bind(addr)).expect("nobody else serves names there");
         socket.set_read_timeout(Some(POLL)).expect("a socket can wait");
-        let zone = Arc::new(Mutex::new(Zone { replies: BTreeMap::new(), otherwise, asked: BTreeSet::new() }));
+        let zone = Arc::new(Mutex::new(Zone { replies: BTreeMap::new(), otherwise, asked: BTreeMap::new() }));
         let stop = Arc::new(AtomicBool::new(false));
         let (served, stopped) = (Arc::clone(&zone), Arc::clone(&stop));
         let thread = Some(thread::spawn(move || serve(&socket, &served, &stopped)));
@@ -71,8 +71,8 @@ impl NameServer {
         lock(&self.zone).replies.insert(name.to_owned(), reply);
     }
 
-    /// The names that were asked for so far, each once.
-    pub(crate) fn asked(&self) -> BTreeSet<String> {
+    /// How many questions came for each name so far. A look-up asks two: glibc wants both kinds of address.
+    pub(crate) fn asked(&self) -> BTreeMap<String, usize> {
         lock(&self.zone).asked.clone()
     }
 }
@@ -126,7 +126,12 @@ impl<'a> Question<'a> {
         }
         let &[0, high, low, _, _, ref behind @ ..] = rest else { return None };
         let bytes = &message[HEADER_LEN..message.len() - behind.len()];
-        Some(Self { id: [message[0], message[1]], name: labels.join("."), kind: u16::from_be_bytes([high, low]), bytes })
+        Some(Self {
+            id: [message[0], message[1]],
+            name: labels.join("."),
+            kind: u16::from_be_bytes([high, low]),
+            bytes,
+        })
     }
 
     /// The answer and when it is due; `None` where there shall be none.
@@ -134,7 +139,7 @@ impl<'a> Question<'a> {
         const NO_ERROR: u8 = 0;
         const SERVER_FAILURE: u8 = 2;
         const NAME_ERROR: u8 = 3;
-        zone.asked.insert(self.name.clone());
+        *zone.asked.entry(self.name.clone()).or_default() += 1;
         let (after, code, addrs) = match zone.replies.get(&self.name).unwrap_or(&zone.otherwise) {
             Reply::Addrs(addrs) => (Duration::ZERO, NO_ERROR, &addrs[..]),
             Reply::After(time, addrs) => (*time, NO_ERROR, &addrs[..]),

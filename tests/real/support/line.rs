@@ -39,8 +39,9 @@ impl Line {
     }
 
     /// When its probe left; `None` where it speaks of none that did.
-    pub(crate) fn sent(&self) -> Option<DateTime<FixedOffset>> {
-        let parse = |sent: &String| DateTime::parse_from_rfc3339(sent).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+    pub(crate) fn sent_at(&self) -> Option<DateTime<FixedOffset>> {
+        let parse =
+            |sent: &String| DateTime::parse_from_rfc3339(sent).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         self.sent.as_ref().map(parse)
     }
 
