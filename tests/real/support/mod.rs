@@ -2,6 +2,7 @@
 
 pub(crate) mod dns;
 pub(crate) mod line;
+pub(crate) mod load;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod responder;
