@@ -7,7 +7,7 @@
 //! | a whole reply, its stamp within the timeout | `Reply` |
 //! | the timeout passes and every packet that arrived within it has been read | `Lost`, unanswered |
 //! | an ICMP error quotes it, or its reply is damaged or comes from another address | `Lost`, with that cause |
-//! | a receive buffer may have dropped its reply; the clock was set while a reply waited | `Unmeasured` |
+//! | a receive buffer may have dropped its reply; the clock was set while a reply waited; it may have left late | `Unmeasured` |
 //! | the system was suspended, the target removed, pingtest stopped | voided: not measured |
 //!
 //! Later packets amend: a whole reply turns any loss into `Late`, a cause turns an unanswered loss into an `Explained` one, a
@@ -20,7 +20,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::sample::Arrival;
+use super::schedule::GRID;
 use super::time::{Mono, Stamp, Wall};
+
+/// A sending that takes this long, the step of the timetable's grid, or as long as the timeout is not taken for an instant.
+const MAX_SENDING: Duration = GRID;
 
 /// How long after its deadline a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
 /// hold a minute of traffic.
@@ -52,6 +56,8 @@ struct Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// Open, and its sending took this long.
+    Doubtful(Duration),
     Answered,
     Lost(Cause),
     Void,
@@ -107,6 +113,8 @@ pub enum Obstacle {
     LocalDrops,
     /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
     ArrivalUnknown,
+    /// For so long the process stood still while it sent the probe, so that nobody can tell when it left.
+    Stalled(Duration),
 }
 
 /// What a packet did.
@@ -155,12 +163,28 @@ impl Inflight {
         self.probes.push_back(Probe { seq, sent, state: State::Open });
     }
 
+    /// The sending of the probe was over by `returned`. Where it took long, the process stood still before the probe left, or after:
+    /// which of the two, only a prompt reply can tell.
+    pub fn handle_returned(&mut self, seq: u64, returned: Mono) {
+        let longest = self.max_sending();
+        if let Some(probe) = self.find(seq).filter(|probe| probe.state == State::Open)
+            && returned - probe.sent.mono >= longest
+        {
+            probe.state = State::Doubtful(returned - probe.sent.mono);
+        }
+    }
+
+    fn max_sending(&self) -> Duration {
+        MAX_SENDING.min(self.timeout)
+    }
+
     /// A whole reply from the address probed.
     pub fn handle_reply(&mut self, seq: u64, arrival: Arrival) -> Effect {
-        let timeout = self.timeout;
+        let (timeout, longest) = (self.timeout, self.max_sending());
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
             State::Open => return probe.answer(arrival, timeout),
+            State::Doubtful(took) => return Effect::Judged(probe.answer_doubtful(arrival, longest, took)),
             State::Lost(cause) => Ruling::Late(cause),
             State::Answered => Ruling::Duplicate,
             State::Void => return Effect::Stale,
@@ -173,7 +197,7 @@ impl Inflight {
     pub fn handle_failure(&mut self, seq: u64, cause: Cause, arrival: Arrival) -> Effect {
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
-            State::Open => Ruling::Lost(cause),
+            State::Open | State::Doubtful(_) => Ruling::Lost(cause),
             State::Lost(Cause::Unanswered) => Ruling::Explained(cause),
             State::Lost(Cause::Unreachable | Cause::Damaged | Cause::DifferentAddress) | State::Answered => {
                 return Effect::Redundant;
@@ -188,11 +212,13 @@ impl Inflight {
     /// last seen to have dropped something. `None` where the probe is decided already, or its deadline is still to come.
     pub fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>) -> Option<Verdict> {
         let after = self.timeout;
-        let probe =
-            self.find(seq).filter(|probe| probe.state == State::Open && probe.sent.mono + after <= drained.mono)?;
+        let probe = self.find(seq).filter(|probe| probe.is_open() && probe.sent.mono + after <= drained.mono)?;
         let ruling = if dropped.is_some_and(|dropped| dropped >= probe.sent.mono) {
             probe.state = State::Void;
             Ruling::Unmeasured(Obstacle::LocalDrops)
+        } else if let State::Doubtful(took) = probe.state {
+            probe.state = State::Void;
+            Ruling::Unmeasured(Obstacle::Stalled(took))
         } else {
             probe.state = State::Lost(Cause::Unanswered);
             Ruling::Lost(Cause::Unanswered)
@@ -203,7 +229,7 @@ impl Inflight {
     /// Gives up every open probe as not measured.
     pub fn void(&mut self) -> Option<Voided> {
         let mut voided: Option<Voided> = None;
-        for probe in self.probes.iter_mut().filter(|probe| probe.state == State::Open) {
+        for probe in self.probes.iter_mut().filter(|probe| probe.is_open()) {
             probe.state = State::Void;
             let so_far = voided.get_or_insert(Voided { first: probe.seq, last: probe.seq, count: 0 });
             so_far.last = probe.seq;
@@ -214,7 +240,7 @@ impl Inflight {
 
     /// Whether the probe still waits for its verdict.
     pub fn is_open(&self, seq: u64) -> bool {
-        self.index(seq).is_some_and(|index| self.probes[index].state == State::Open)
+        self.index(seq).is_some_and(|index| self.probes[index].is_open())
     }
 
     /// The lowest number remembered.
@@ -242,7 +268,7 @@ impl Inflight {
 
     fn forget(&mut self, now: Mono) {
         let keep = |probe: &Probe| match probe.state {
-            State::Open => true,
+            State::Open | State::Doubtful(_) => true,
             State::Lost(_) => now - probe.sent.mono < self.timeout + REMEMBER_LOST,
             State::Answered | State::Void => now - probe.sent.mono < REMEMBER_ANSWERED,
         };
@@ -269,6 +295,21 @@ impl Probe {
         let cause = Cause::Unanswered;
         let lost = Verdict { ruling: Ruling::Lost(cause), at: self.sent.wall + timeout, after: timeout, ..reply };
         Effect::Overdue { lost, late: Verdict { ruling: Ruling::Late(cause), ..reply } }
+    }
+
+    /// The first whole reply to a probe whose sending took long. If it came at once, so the probe left at once.
+    fn answer_doubtful(&mut self, arrival: Arrival, longest: Duration, took: Duration) -> Verdict {
+        let reply = self.arrived(arrival, Ruling::Reply);
+        if reply.after < longest {
+            self.state = State::Answered;
+            return reply;
+        }
+        self.state = State::Void;
+        Verdict { ruling: Ruling::Unmeasured(Obstacle::Stalled(took)), ..reply }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open | State::Doubtful(_))
     }
 
     /// A verdict by a packet: its arrival by the kernel's stamp where that is plausible, else by when it was read.

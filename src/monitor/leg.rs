@@ -306,6 +306,7 @@ fn common_event(seq: u64, verdict: &Verdict) -> Option<Event> {
             let reason = match obstacle {
                 Obstacle::LocalDrops => Reason::LocalDrops,
                 Obstacle::ArrivalUnknown => Reason::ArrivalUnknown,
+                Obstacle::Stalled(time) => Reason::Stalled(time),
             };
             Some(Event::NotMeasured { first: seq, last: seq, count: 1, reason })
         }

@@ -266,6 +266,13 @@ impl Monitor {
         }
     }
 
+    /// The sending of the probe that [`Self::handle_sent`] was told of was over by `returned`.
+    pub fn handle_returned(&mut self, probe: &Probe, returned: Mono) {
+        if let Some(leg) = leg_mut(&mut self.legs, probe.id.target) {
+            leg.inflight.handle_returned(probe.id.seq, returned);
+        }
+    }
+
     /// A look-up has ended: with the addresses in the system's order, or with the resolver's words.
     pub fn handle_resolved(&mut self, id: TargetId, result: Result<&[Addr], Arc<str>>, now: Now) {
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };

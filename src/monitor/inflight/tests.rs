@@ -56,6 +56,33 @@ fn a_reply_a_millisecond_after_the_deadline_is_lost_and_late_whoever_reads_it_fi
     assert_eq!(judged(self::lost().handle_reply(1, prompt(2001))), (Ruling::Late(Cause::Unanswered), 2001));
 }
 
+/// The process was stopped for 3 s at the sending.
+fn stopped() -> Inflight {
+    let mut inflight = one();
+    inflight.handle_returned(1, at(3000).mono);
+    inflight
+}
+
+#[test]
+fn a_stop_before_the_probe_left_is_neither_a_round_trip_nor_a_loss() {
+    let stalled = Ruling::Unmeasured(Obstacle::Stalled(MS * 3000));
+    assert_eq!(judged(stopped().handle_reply(1, prompt(3001))), (stalled, 3001));
+    let verdict = stopped().handle_expiry(1, at(3005), None).expect("its time is up");
+    assert_eq!(verdict.ruling, stalled);
+    let verdict = stopped().handle_expiry(1, at(3005), Some(at(1).mono)).expect("its time is up");
+    assert_eq!(verdict.ruling, Ruling::Unmeasured(Obstacle::LocalDrops));
+    let voided = stopped().void();
+    assert_eq!(voided, Some(Voided { first: 1, last: 1, count: 1 }), "it is open");
+}
+
+#[test]
+fn a_stop_after_the_probe_left_does_not_hide_that_its_reply_came_at_once() {
+    assert_eq!(judged(stopped().handle_reply(1, waited(Some(4), 3001, 0))), (Ruling::Reply, 4));
+    let mut brief = one();
+    brief.handle_returned(1, at(4).mono);
+    assert_eq!(judged(brief.handle_reply(1, prompt(40))), (Ruling::Reply, 40), "a sending that took not too long");
+}
+
 #[test]
 fn the_kernels_stamp_counts_however_late_the_reply_is_read() {
     assert_eq!(judged(one().handle_reply(1, waited(Some(7), 9000, 0))), (Ruling::Reply, 7));
