@@ -281,9 +281,8 @@ impl<O: Outlet> Driver<O> {
     fn send_due(&mut self, now: Now) {
         while let Some(probe) = self.monitor.poll_probe(now) {
             let (sent, result) = self.send(&probe, now);
-            let returned = clock::monotonic();
-            self.monitor.handle_sent(&probe, sent, result);
-            self.monitor.handle_returned(&probe, returned);
+            let took = clock::monotonic() - sent.mono;
+            self.monitor.handle_sent(&probe, sent, took, result);
         }
     }
 

@@ -20,11 +20,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::sample::Arrival;
-use super::schedule::GRID;
 use super::time::{Mono, Stamp, Wall};
 
-/// A sending that takes this long, the step of the timetable's grid, or as long as the timeout is not taken for an instant.
-const MAX_SENDING: Duration = GRID;
+/// A sending that takes this long or as long as the timeout is not taken for an instant: no machine in good order takes a tenth of it.
+const MAX_SENDING: Duration = Duration::from_millis(5);
 
 /// How long after its deadline a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
 /// hold a minute of traffic.
@@ -56,8 +55,10 @@ struct Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// Open, and its sending took this long.
-    Doubtful(Duration),
+    /// Open, and its sending took so many milliseconds.
+    Doubtful {
+        millis: u32,
+    },
     Answered,
     Lost(Cause),
     Void,
@@ -113,8 +114,11 @@ pub enum Obstacle {
     LocalDrops,
     /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
     ArrivalUnknown,
-    /// For so long the process stood still while it sent the probe, so that nobody can tell when it left.
-    Stalled(Duration),
+    /// The process stood still while it sent the probe, so that nobody can tell when it left.
+    Stalled {
+        /// For how long, milliseconds.
+        millis: u32,
+    },
 }
 
 /// What a packet did.
@@ -157,21 +161,13 @@ impl Inflight {
         self.timeout
     }
 
-    /// A probe has left. Numbers must rise.
-    pub fn handle_sent(&mut self, seq: u64, sent: Stamp) {
+    /// A probe has left within the time `took` from `sent` on. Where that is long, the process stood still before the probe left, or
+    /// after: which of the two, only a prompt reply can tell. Numbers must rise.
+    pub fn handle_sent(&mut self, seq: u64, sent: Stamp, took: Duration) {
         self.forget(sent.mono);
-        self.probes.push_back(Probe { seq, sent, state: State::Open });
-    }
-
-    /// The sending of the probe was over by `returned`. Where it took long, the process stood still before the probe left, or after:
-    /// which of the two, only a prompt reply can tell.
-    pub fn handle_returned(&mut self, seq: u64, returned: Mono) {
-        let longest = self.max_sending();
-        if let Some(probe) = self.find(seq).filter(|probe| probe.state == State::Open)
-            && returned - probe.sent.mono >= longest
-        {
-            probe.state = State::Doubtful(returned - probe.sent.mono);
-        }
+        let doubtful = State::Doubtful { millis: u32::try_from(took.as_millis()).unwrap_or(u32::MAX) };
+        let state = if took < self.max_sending() { State::Open } else { doubtful };
+        self.probes.push_back(Probe { seq, sent, state });
     }
 
     fn max_sending(&self) -> Duration {
@@ -184,7 +180,7 @@ impl Inflight {
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
             State::Open => return probe.answer(arrival, timeout),
-            State::Doubtful(took) => return Effect::Judged(probe.answer_doubtful(arrival, longest, took)),
+            State::Doubtful { millis } => return Effect::Judged(probe.answer_doubtful(arrival, longest, millis)),
             State::Lost(cause) => Ruling::Late(cause),
             State::Answered => Ruling::Duplicate,
             State::Void => return Effect::Stale,
@@ -197,7 +193,7 @@ impl Inflight {
     pub fn handle_failure(&mut self, seq: u64, cause: Cause, arrival: Arrival) -> Effect {
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
-            State::Open | State::Doubtful(_) => Ruling::Lost(cause),
+            State::Open | State::Doubtful { .. } => Ruling::Lost(cause),
             State::Lost(Cause::Unanswered) => Ruling::Explained(cause),
             State::Lost(Cause::Unreachable | Cause::Damaged | Cause::DifferentAddress) | State::Answered => {
                 return Effect::Redundant;
@@ -216,9 +212,9 @@ impl Inflight {
         let ruling = if dropped.is_some_and(|dropped| dropped >= probe.sent.mono) {
             probe.state = State::Void;
             Ruling::Unmeasured(Obstacle::LocalDrops)
-        } else if let State::Doubtful(took) = probe.state {
+        } else if let State::Doubtful { millis } = probe.state {
             probe.state = State::Void;
-            Ruling::Unmeasured(Obstacle::Stalled(took))
+            Ruling::Unmeasured(Obstacle::Stalled { millis })
         } else {
             probe.state = State::Lost(Cause::Unanswered);
             Ruling::Lost(Cause::Unanswered)
@@ -268,7 +264,7 @@ impl Inflight {
 
     fn forget(&mut self, now: Mono) {
         let keep = |probe: &Probe| match probe.state {
-            State::Open | State::Doubtful(_) => true,
+            State::Open | State::Doubtful { .. } => true,
             State::Lost(_) => now - probe.sent.mono < self.timeout + REMEMBER_LOST,
             State::Answered | State::Void => now - probe.sent.mono < REMEMBER_ANSWERED,
         };
@@ -298,18 +294,18 @@ impl Probe {
     }
 
     /// The first whole reply to a probe whose sending took long. If it came at once, so the probe left at once.
-    fn answer_doubtful(&mut self, arrival: Arrival, longest: Duration, took: Duration) -> Verdict {
+    fn answer_doubtful(&mut self, arrival: Arrival, longest: Duration, millis: u32) -> Verdict {
         let reply = self.arrived(arrival, Ruling::Reply);
         if reply.after < longest {
             self.state = State::Answered;
             return reply;
         }
         self.state = State::Void;
-        Verdict { ruling: Ruling::Unmeasured(Obstacle::Stalled(took)), ..reply }
+        Verdict { ruling: Ruling::Unmeasured(Obstacle::Stalled { millis }), ..reply }
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.state, State::Open | State::Doubtful(_))
+        matches!(self.state, State::Open | State::Doubtful { .. })
     }
 
     /// A verdict by a packet: its arrival by the kernel's stamp where that is plausible, else by when it was read.

@@ -253,23 +253,16 @@ impl Monitor {
         }
     }
 
-    /// The probe that [`Self::poll_probe`] handed out has left at `sent`, or has been refused.
-    pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, result: Result<(), SendError>) {
+    /// The probe that [`Self::poll_probe`] handed out has left within the time `took` from `sent` on, or has been refused.
+    pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, took: Duration, result: Result<(), SendError>) {
         let grid = self.grid();
         let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
-        leg.handle_sent(probe.id.seq, sent, result, &mut self.records);
+        leg.handle_sent(probe.id.seq, sent, took, result, &mut self.records);
         if result.is_ok() {
             let judged = grid.ceil(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
         } else {
             self.note_lookup(probe.id.target);
-        }
-    }
-
-    /// The sending of the probe that [`Self::handle_sent`] was told of was over by `returned`.
-    pub fn handle_returned(&mut self, probe: &Probe, returned: Mono) {
-        if let Some(leg) = leg_mut(&mut self.legs, probe.id.target) {
-            leg.inflight.handle_returned(probe.id.seq, returned);
         }
     }
 

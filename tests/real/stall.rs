@@ -19,7 +19,7 @@ with_either_socket! {
     a_machine_with_too_much_to_do_calls_nothing_lost
 }
 
-const STOPPED: Duration = Duration::from_secs(3);
+const STOPPED: Duration = Duration::from_secs(5);
 const ROUND_TRIP: Duration = Duration::from_millis(500);
 
 fn a_stopped_process_calls_nothing_lost(rights: Rights) {

@@ -354,7 +354,7 @@ impl<N: Network> World<N> {
                 }
                 Err(error) => Err(error),
             };
-            self.monitor.handle_sent(&probe, now.stamp(), result);
+            self.monitor.handle_sent(&probe, now.stamp(), Duration::ZERO, result);
         }
     }
 
