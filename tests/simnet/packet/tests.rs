@@ -34,7 +34,7 @@ fn sum(bytes: &[u8]) -> u32 {
 }
 
 fn is_right(sum: u32) -> bool {
-    sum % 0xffff == 0
+    sum.is_multiple_of(0xffff)
 }
 
 /// Whether lengths and the checksum of the IP header are right, and that of the message.
