@@ -5,6 +5,9 @@
 mod error_type;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;

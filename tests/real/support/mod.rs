@@ -6,4 +6,5 @@ pub(crate) mod load;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod responder;
+pub(crate) mod simnet;
 pub(crate) mod wait;
