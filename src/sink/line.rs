@@ -234,7 +234,7 @@ struct Span(Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
+        let millis = (self.0.as_micros() + 500) / 1000;
         if millis < 1000 {
             return write!(f, "{millis} ms");
         }

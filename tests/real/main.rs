@@ -5,6 +5,7 @@
 
 mod support;
 
+mod clocks;
 mod daemon;
 mod identity;
 mod names;

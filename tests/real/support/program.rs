@@ -208,7 +208,8 @@ impl Daemon {
     }
 }
 
-fn write_config(dir: &Path, config: &str) {
+/// A configuration that says nothing of the log: that is one JSON file, `log/pingtest.log`.
+pub(crate) fn write_config(dir: &Path, config: &str) {
     let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\n";
     fs::write(dir.join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
 }
