@@ -23,6 +23,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use agenda::Agenda;
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
 use leg::{Echo, EchoSeen, Leg, Route};
@@ -166,7 +168,8 @@ pub struct Monitor {
     /// Boxed, so that one that has gone leaves eight bytes behind: its number is never used again.
     legs: Vec<Option<Box<Leg>>>,
     by_name: HashMap<Name, TargetId>,
-    by_addr: HashMap<IpAddr, Vec<TargetId>>,
+    /// Seldom more than one each.
+    by_addr: HashMap<IpAddr, SmallVec<[TargetId; 4]>>,
     sockets: Vec<SocketKey>,
     /// When each socket was last seen to have dropped something.
     dropped: Vec<Option<Mono>>,
@@ -642,16 +645,16 @@ fn leg_mut(legs: &mut [Option<Box<Leg>>], id: TargetId) -> Option<&mut Leg> {
     legs.get_mut(id.index())?.as_deref_mut()
 }
 
-fn note_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+fn note_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
     let ids = by_addr.entry(ip).or_default();
     if !ids.contains(&id) {
         ids.push(id);
     }
 }
 
-fn forget_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+fn forget_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
     if let Some(ids) = by_addr.get_mut(&ip) {
-        ids.retain(|&other| other != id);
+        ids.retain(|other| *other != id);
         if ids.is_empty() {
             by_addr.remove(&ip);
         }
