@@ -128,3 +128,40 @@ impl Journal {
         self.0.map_or(Ok(()), |file| file.get_ref().sync_data())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(event: &Event<'_>) -> String {
+        serde_json::to_string(event).unwrap()
+    }
+
+    #[test]
+    fn lines_are_those_of_the_manual() {
+        let [src, dst] = ["192.0.2.1", "10.1.0.7"].map(|address| address.parse().unwrap());
+        let (at, ident, seq, n) = (1_764_200_000_123_456_789, 4711, 12, 12);
+        let request = RequestEvent { at, src, dst, ident, seq, n, bytes: 64, ttl: 64, fate: &["reply"], why: None };
+        let manual = include_str!("README.md");
+        let written = line(&Event::Request(request));
+        assert!(manual.contains(&written), "{written}");
+        let answer = AnswerEvent { at, due: at, dst, ident, seq, n, kind: "reply", from: dst, error: None };
+        let written = line(&Event::Answer(answer)).replace(&at.to_string(), "…");
+        assert!(manual.contains(&written), "{written}");
+        let end = line(&Event::End(Counts::default())).replace('0', "…");
+        assert!(manual.contains(&end), "{end}");
+    }
+
+    #[test]
+    fn a_request_without_an_answer_says_why_and_an_error_what_it_is() {
+        let (src, dst): (IpAddr, IpAddr) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        let why = Some(why_word(Why::Loss));
+        let request = RequestEvent { at: 1, src, dst, ident: 2, seq: 3, n: 4, bytes: 8, ttl: 5, fate: &[], why };
+        let written = line(&Event::Request(request));
+        assert!(written.ends_with(r#","fate":[],"why":"loss"}"#), "{written}");
+        let error = Some(ErrorEvent { kind: 1, code: 4, router: src });
+        let answer = AnswerEvent { at: 1, due: 2, dst, ident: 2, seq: 3, n: 4, kind: "error", from: src, error };
+        let written = line(&Event::Answer(answer));
+        assert!(written.ends_with(r#","from":"fd00::1","type":1,"code":4,"router":"fd00::1"}"#), "{written}");
+    }
+}

@@ -88,7 +88,9 @@ fn mistakes_are_told_with_their_line_and_what_is_allowed() {
         ("loss = { gilbert_elliott = { p = 0.1, r = 2, good = 0, bad = 1 } }", "3: 2 is not from 0 to 1"),
         (
             "los = 1",
-            "3: unknown field `los`, expected one of `prefix`, `change`, `at`, `every`, `for`, `delay`, `loss`, `reorder`, `duplicate`, `damage`, `from`, `forge`, `error`, `router`, `echo_limit`, `silent`, `down`, `mtu`, `hops`, `ttl`",
+            "3: unknown field `los`, expected one of `prefix`, `change`, `at`, `every`, `for`, `delay`, `loss`, \
+             `reorder`, `duplicate`, `damage`, `from`, `forge`, `error`, `router`, `echo_limit`, `silent`, \
+             `down`, `mtu`, `hops`, `ttl`",
         ),
         (r#"duplicate = { probability = 1, copies = 0, after = "1ms" }"#, "3: 0 is not at least 1"),
         ("reorder = { probability = 1 }", "3: missing field `by`"),
@@ -104,7 +106,11 @@ fn mistakes_are_told_with_their_line_and_what_is_allowed() {
         ),
         (
             r#"error = { type = "no_route" }"#,
-            r#"1: error.type: "no_route" is none of IPv4, which has net_unreachable, host_unreachable, protocol_unreachable, port_unreachable, source_route_failed, net_unknown, host_unknown, source_isolated, net_prohibited, host_prohibited, net_unreachable_for_service, host_unreachable_for_service, admin_prohibited, precedence_violation, precedence_cutoff, time_exceeded, packet_too_big, parameter_problem"#,
+            "1: error.type: \"no_route\" is none of IPv4, which has net_unreachable, host_unreachable, \
+             protocol_unreachable, port_unreachable, source_route_failed, net_unknown, host_unknown, \
+             source_isolated, net_prohibited, host_prohibited, net_unreachable_for_service, \
+             host_unreachable_for_service, admin_prohibited, precedence_violation, precedence_cutoff, \
+             time_exceeded, packet_too_big, parameter_problem",
         ),
         (
             r#"error = { type = "host_unreachable", router = "fd00::1" }"#,
@@ -124,10 +130,10 @@ fn mistakes_are_told_with_their_line_and_what_is_allowed() {
         ("hops = -1", "3: invalid value: integer `-1`, expected u8"),
         (r#"at = "1s""#, "1: at, every and for are keys of [[net.change]] only"),
         ("down = 1", "3: invalid type: integer `1`, expected a boolean"),
-        ("[[net.change]]\nloss = 1.0", "1: [[net.change]] needs at, or at and for, or every and for"),
-        ("[[net.change]]\nevery = \"1s\"\nloss = 1.0", "1: [[net.change]] needs at, or at and for, or every and for"),
-        ("[[net.change]]\nevery = \"1s\"\nfor = \"2s\"", "1: [[net.change]]: for must be above 0 and at most every"),
-        ("[[net.change]]\nat = \"1s\"\nprefix = \"10.0.0.0/8\"", "1: prefix and change are keys of [[net]] only"),
+        ("[[net.change]]\nloss = 1.0", "3: [[net.change]] needs at, or at and for, or every and for"),
+        ("[[net.change]]\nevery = \"1s\"\nloss = 1.0", "3: [[net.change]] needs at, or at and for, or every and for"),
+        ("[[net.change]]\nevery = \"1s\"\nfor = \"2s\"", "3: [[net.change]]: for must be above 0 and at most every"),
+        ("[[net.change]]\nat = \"1s\"\nprefix = \"10.0.0.0/8\"", "3: prefix and change are keys of [[net]] only"),
         ("[[net]]\nprefix = \"10.0.0.0/8\"", "3: 10.0.0.0/8 has a [[net]] already"),
         ("[[net]]\nprefix = \"10.0.0.1/8\"", r#"4: "10.0.0.1/8" has bits behind its length: 10.0.0.0/8 is meant?"#),
         ("[[net]]\nprefix = \"ten\"", r#"4: "ten" is neither a prefix nor an address"#),
