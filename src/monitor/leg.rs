@@ -139,7 +139,7 @@ impl Leg {
     }
 
     pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
-        Record { at, target: Arc::clone(&self.target), addr, event }
+        Record { at, target: self.target.label(), addr, event }
     }
 
     pub(super) fn handle_sent(

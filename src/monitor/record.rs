@@ -1,13 +1,13 @@
 //! What gets written down: one record per reply, loss or other event, as plain data.
 //!
-//! A record knows nothing of text, JSON or files; `crate::sink` renders it. Its target travels with it, so that a record
-//! stays true when the configuration changes before it is written.
+//! A record knows nothing of text, JSON or files; `crate::sink` renders it. What a line tells of its target travels with it, so that a
+//! record stays true when the configuration changes before it is written, and so that writing it down touches no memory of the driver's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::sample::IcmpError;
-use super::target::{Addr, Target};
+use super::target::{Addr, Host, Name};
 use super::time::Wall;
 
 /// One line to be written.
@@ -16,11 +16,20 @@ pub struct Record {
     /// When it happened: arrival of the packet, or the moment of judgement.
     pub at: Wall,
     /// Whose event this is.
-    pub target: Arc<Target>,
+    pub target: Label,
     /// The address probed; `None` while a name has none yet.
     pub addr: Option<Addr>,
     /// What happened.
     pub event: Event,
+}
+
+/// What lines tell of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: Name,
+    /// What is probed.
+    pub host: Host,
 }
 
 /// What happened to a probe, or to a target.
