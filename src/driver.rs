@@ -279,6 +279,7 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn send_due(&mut self, now: Now) {
+        self.monitor.prepare(now.mono);
         while let Some(probe) = self.monitor.poll_probe(now) {
             let (sent, result) = self.send(&probe, now);
             let took = clock::monotonic() - sent.mono;

@@ -239,6 +239,11 @@ impl Inflight {
         self.index(seq).is_some_and(|index| self.probes[index].is_open())
     }
 
+    /// The highest number remembered.
+    pub fn newest(&self) -> Option<u64> {
+        self.probes.back().map(|probe| probe.seq)
+    }
+
     /// The lowest number remembered.
     pub fn oldest(&self) -> Option<u64> {
         self.probes.front().map(|probe| probe.seq)

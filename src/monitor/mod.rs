@@ -321,6 +321,13 @@ impl Monitor {
         }
     }
 
+    /// Makes ready for [`Self::poll_probe`]: has the memory of all targets that are due fetched at once, where it would be waited for
+    /// between any two packets. With ten thousand targets, these waits were a tenth of all the time spent.
+    pub fn prepare(&self, now: Mono) {
+        let touched = self.slots.due(now).filter_map(|id| self.leg(id)).fold(0, |sum, leg| sum ^ leg.touch());
+        std::hint::black_box(touched);
+    }
+
     /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
     pub fn poll_probe(&mut self, now: Now) -> Option<Probe> {
         while let Some((due, id)) = self.slots.pop_due(now.mono) {
