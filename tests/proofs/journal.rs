@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) at: u64,
     /// What it was.
     pub(crate) kind: Kind,
+    /// Whether it came from another address than the one that was asked.
+    pub(crate) elsewhere: bool,
 }
 
 /// What an answer is.
@@ -71,6 +73,7 @@ struct Line<'a> {
     #[serde(default)]
     n: usize,
     kind: Option<Kind>,
+    from: Option<IpAddr>,
     #[serde(default)]
     requests: u64,
     #[serde(default)]
@@ -111,7 +114,10 @@ impl Journal {
                 requests.push(Request { at: line.at, sequence: line.seq, answers: Vec::new() });
                 assert_eq!(requests.len(), line.n, "requests are counted without a gap");
             }
-            ("answer", Some(kind)) => requests[line.n - 1].answers.push(Answer { at: line.at, kind }),
+            ("answer", Some(kind)) => {
+                let answer = Answer { at: line.at, kind, elsewhere: line.from != line.dst };
+                requests[line.n - 1].answers.push(answer);
+            }
             (event, _) => panic!("no such event: {event}"),
         }
         false
@@ -126,7 +132,7 @@ fn a_journal_is_read_as_its_description_shows_it() {
             "\n",
             r#"{"event":"request","at":11,"src":"192.0.2.1","dst":"10.1.0.8","ident":4711,"seq":12,"n":1,"bytes":64,"ttl":64,"fate":[],"why":"loss"}"#,
             "\n",
-            r#"{"event":"answer","at":20,"due":19,"dst":"10.1.0.7","ident":4711,"seq":12,"n":1,"kind":"error","from":"10.1.0.7","type":3,"code":1,"router":"10.1.0.1"}"#,
+            r#"{"event":"answer","at":20,"due":19,"dst":"10.1.0.7","ident":4711,"seq":12,"n":1,"kind":"error","from":"10.1.0.1","type":3,"code":1,"router":"10.1.0.1"}"#,
             "\n",
             r#"{"event":"end","requests":2,"answers":1,"unanswerable":3}"#,
             "\n",
@@ -134,7 +140,7 @@ fn a_journal_is_read_as_its_description_shows_it() {
         .as_bytes(),
     )
     .expect("it is whole");
-    let answers = vec![Answer { at: 20, kind: Kind::Error }];
+    let answers = vec![Answer { at: 20, kind: Kind::Error, elsewhere: true }];
     let seven: IpAddr = "10.1.0.7".parse().expect("an address");
     assert_eq!(journal.hosts[&seven], [Request { at: 10, sequence: 12, answers }]);
     assert_eq!((journal.hosts.len(), journal.requests, journal.unanswerable), (2, 2, 3));

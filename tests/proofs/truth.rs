@@ -6,7 +6,7 @@
 //! | `damaged_flip`, `truncated` | `damaged` | the payload is not the one sent |
 //! | `damaged_checksum`, IPv4 | `damaged` | raw sockets get packets before the kernel checks their ICMP checksum |
 //! | `damaged_checksum`, IPv6 | not measured | the kernel drops it on every raw socket and counts it as dropped for want of room |
-//! | `other_address`, 16 bytes and more | `different_address` | the whole tag names the probe whoever sends it |
+//! | `other_address` and its duplicates, 16 bytes and more | `different_address` | the whole tag names the probe whoever sends it |
 //! | `other_address`, less | nothing | a short payload is found by the address that answers |
 //! | `error`, quoting ICMP's first eight bytes or more | `unreachable` | address and number name the probe |
 //! | `error`, quoting the IP header alone | nothing | it names an address, but no probe |
@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::journal::{Kind, Request};
+use crate::journal::{Answer, Kind, Request};
 
 /// What became of a probe, or was told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,7 +153,7 @@ enum Word {
 fn decide(request: &Request, rules: &Rules, deadline: u64, stop: u64) -> Verdict {
     let (mut decided, mut duplicates, mut silence) = (None, 0, Outcome::Lost);
     for answer in request.answers.iter().filter(|answer| answer.at <= stop) {
-        let word = word(answer.kind, rules);
+        let word = word(answer, rules);
         let overdue = answer.at > deadline;
         decided = match (decided, word) {
             (Some(Outcome::Reply | Outcome::Late), Word::Whole) => {
@@ -174,15 +174,20 @@ fn decide(request: &Request, rules: &Rules, deadline: u64, stop: u64) -> Verdict
     Verdict { outcome: decided.unwrap_or(undecided), duplicates }
 }
 
-fn word(kind: Kind, rules: &Rules) -> Word {
+fn word(answer: &Answer, rules: &Rules) -> Word {
     /// From here on, a payload names its probe.
     const NAMED: u16 = 16;
-    match kind {
+    let strange = if rules.size >= NAMED { Word::Cause(Outcome::DifferentAddress) } else { Word::Nothing };
+    match answer.kind {
+        Kind::Reply | Kind::Duplicate if answer.elsewhere => strange,
         Kind::Reply | Kind::Duplicate => Word::Whole,
+        Kind::OtherAddress | Kind::ForgedForeign => strange,
         Kind::DamagedChecksum if rules.family == Family::V6 => Word::Dropped,
-        Kind::DamagedFlip | Kind::DamagedChecksum | Kind::Truncated => Word::Cause(Outcome::Damaged),
-        Kind::OtherAddress | Kind::ForgedForeign if rules.size >= NAMED => Word::Cause(Outcome::DifferentAddress),
-        Kind::OtherAddress | Kind::ForgedForeign => Word::Nothing,
+        // How much is left of a tag, the journal does not say: no weather damages what comes from another address.
+        Kind::DamagedFlip | Kind::DamagedChecksum | Kind::Truncated => {
+            assert!(!answer.elsewhere, "damaged and from another address: nobody can tell what it is");
+            Word::Cause(Outcome::Damaged)
+        }
         Kind::Error if rules.quote == Quote::Probe => Word::Cause(Outcome::Unreachable),
         Kind::Error | Kind::ForgedIdentifier | Kind::ForgedSequence | Kind::ForgedTag => Word::Nothing,
     }
@@ -191,7 +196,6 @@ fn word(kind: Kind, rules: &Rules) -> Word {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Answer;
 
     const RULES: Rules = Rules { size: 56, timeout: Duration::from_secs(1), family: Family::V4, quote: Quote::Probe };
     const SECOND: u64 = 1_000_000_000;
@@ -199,7 +203,8 @@ mod tests {
     /// The outcomes of a probe sent at second 10 that is answered by these, each so many ms after it.
     fn outcomes(rules: Rules, answers: &[(u64, Kind)], stopped: u64) -> Vec<(Outcome, u32)> {
         let at = 10 * SECOND;
-        let answers = answers.iter().map(|&(after, kind)| Answer { at: at + after * 1_000_000, kind }).collect();
+        let answer = |&(after, kind)| Answer { at: at + after * 1_000_000, kind, elsewhere: false };
+        let answers = answers.iter().map(answer).collect();
         let verdicts = judge(&Request { at, sequence: 1, answers }, &rules, stopped);
         verdicts.into_iter().map(|verdict| (verdict.outcome, verdict.duplicates)).collect()
     }

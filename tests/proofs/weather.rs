@@ -123,7 +123,7 @@ pub(crate) const MIXED: &[Kind] = &[
     v6("rain every four seconds", "[[net.change]]\nevery = \"4s\"\nfor = \"1s\"\nloss = 0.5"),
     v4("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).target("dont_fragment = true\ntimeout = \"3s\""),
     v6("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).target("dont_fragment = true\ntimeout = \"3s\""),
-    v4("too far", "hops = 7").target("ttl = 7"),
+    v4("too far", "hops = 7").target("ttl = 3"),
     v6("too far", "hops = 7").target("ttl = 3"),
     v4("far enough", "hops = 7"),
     v4("forged identifier", r#"forge = { probability = 0.5, kind = "identifier" }"#),
@@ -132,11 +132,15 @@ pub(crate) const MIXED: &[Kind] = &[
     v4("forged tag", r#"forge = { probability = 0.5, kind = "tag" }"#),
     v4("forged by a stranger", r#"forge = { probability = 0.5, kind = "foreign" }"#),
     v6("forged tag, losses", "loss = 0.2\nforge = { probability = 0.5, kind = \"tag\" }"),
+    v6(
+        "a storm of strangers",
+        "delay = { uniform = [\"1ms\", \"80ms\"] }\nloss = 0.1\nfrom = { address = \"NET::9:9\", probability = 0.3 }\n\
+         duplicate = { probability = 0.3, copies = 2, after = \"5ms\" }",
+    ),
     v4(
         "a storm",
         "delay = { uniform = [\"1ms\", \"80ms\"] }\nloss = 0.1\nreorder = { probability = 0.2, by = \"200ms\" }\n\
          duplicate = { probability = 0.2, copies = 1, after = \"5ms\" }\ndamage = { probability = 0.1, kind = \"flip\" }\n\
-         from = { address = \"NET.9.9\", probability = 0.1 }\n\
          error = { type = \"host_unknown\", router = \"NET.9.1\", quote = \"full\", probability = 0.1 }",
     ),
 ];
