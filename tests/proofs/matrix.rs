@@ -119,9 +119,10 @@ fn by_number<'a>(requests: &'a [Request], rules: &Rules, told: &Told) -> BTreeMa
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = Outcome::ALL.into_iter().filter(|&row| self.cells.keys().any(|(truth, _)| *truth == row));
+        let filled = || self.cells.iter().filter(|(_, count)| **count > 0).map(|(cell, _)| cell);
+        let rows = Outcome::ALL.into_iter().filter(|&row| filled().any(|(truth, _)| *truth == row));
         let columns: Vec<_> =
-            Outcome::ALL.into_iter().filter(|&column| self.cells.keys().any(|(_, told)| *told == column)).collect();
+            Outcome::ALL.into_iter().filter(|&column| filled().any(|(_, told)| *told == column)).collect();
         let heading = columns.iter().fold(format!("{:>12}", "truth \\ told"), |mut line, column| {
             let _ = write!(line, " {column:>9}");
             line

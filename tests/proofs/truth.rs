@@ -131,10 +131,16 @@ const EDGE: u64 = 50_000_000;
 /// What became of `request`; `stopped` is when pingtest was, ns.
 pub(crate) fn judge(request: &Request, rules: &Rules, stopped: u64) -> Verdicts {
     let timeout = u64::try_from(rules.timeout.as_nanos()).expect("seconds");
-    let deadlines = [request.at + timeout.saturating_sub(EDGE), request.at + timeout + EDGE];
-    let stops = [stopped.saturating_sub(EDGE), stopped.saturating_add(EDGE)];
-    let edges = deadlines.into_iter().flat_map(|deadline| stops.map(|stop| (deadline, stop)));
-    edges.map(|(deadline, stop)| decide(request, rules, deadline, stop)).collect()
+    let (deadlines, stops) = (readings(request, request.at + timeout), readings(request, stopped));
+    let pairs = deadlines.iter().flat_map(|&deadline| stops.iter().map(move |&stop| (deadline, stop)));
+    pairs.map(|(deadline, stop)| decide(request, rules, deadline, stop)).collect()
+}
+
+/// All readings of a moment that make a difference: the earliest, the latest, and those that part one answer from the next.
+fn readings(request: &Request, moment: u64) -> Vec<u64> {
+    let window = moment.saturating_sub(EDGE)..=moment.saturating_add(EDGE);
+    let between = request.answers.iter().map(|answer| answer.at).filter(|at| window.contains(at));
+    between.chain([*window.start(), *window.end()]).collect()
 }
 
 /// What an answer says of its probe.
@@ -250,5 +256,8 @@ mod tests {
         let answered = [(Outcome::Reply, 0), (Outcome::Late, 0)];
         assert_eq!(outcomes(RULES, &[(990, Kind::Reply)], 100 * SECOND), answered);
         assert_eq!(outcomes(RULES, &[], 11 * SECOND), [(Outcome::Lost, 0), (Outcome::Stopped, 0)]);
+        let twice = [(20, Kind::Reply), (30, Kind::Duplicate)];
+        let told = [(Outcome::Reply, 0), (Outcome::Reply, 1), (Outcome::Stopped, 0)];
+        assert_eq!(outcomes(RULES, &twice, 10 * SECOND + SECOND / 40), told);
     }
 }
