@@ -8,9 +8,6 @@ use std::time::Duration;
 
 use crate::truth::{Family, Quote, Rules};
 
-/// How long a probe waits where its kind says nothing else. All delays keep more than 100 ms away from it.
-const TIMEOUT: Duration = Duration::from_secs(1);
-
 /// One kind of weather.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
@@ -18,6 +15,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     family: Family,
     size: u16,
+    /// How long a probe waits, in seconds. All delays keep more than 100 ms away from it.
+    timeout: u64,
     quote: Quote,
     /// Keys of its `[[net]]` in the script, and tables that belong to it. `NET` stands for the beginning of its addresses.
     net: &'static str,
@@ -26,7 +25,7 @@ pub(crate) struct Kind {
 }
 
 const fn v4(name: &'static str, net: &'static str) -> Kind {
-    Kind { name, family: Family::V4, size: 56, quote: Quote::Probe, net, target: "" }
+    Kind { name, family: Family::V4, size: 56, timeout: 1, quote: Quote::Probe, net, target: "" }
 }
 
 const fn v6(name: &'static str, net: &'static str) -> Kind {
@@ -36,6 +35,10 @@ const fn v6(name: &'static str, net: &'static str) -> Kind {
 impl Kind {
     const fn size(self, size: u16) -> Self {
         Self { size, ..self }
+    }
+
+    const fn timeout(self, timeout: u64) -> Self {
+        Self { timeout, ..self }
     }
 
     const fn header_quoted(self) -> Self {
@@ -121,8 +124,8 @@ pub(crate) const MIXED: &[Kind] = &[
         "[[net.change]]\nat = \"4s\"\nfor = \"3s\"\ndown = true\n[[net.change]]\nat = \"9s\"\ndelay = \"300ms\"",
     ),
     v6("rain every four seconds", "[[net.change]]\nevery = \"4s\"\nfor = \"1s\"\nloss = 0.5"),
-    v4("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).target("dont_fragment = true\ntimeout = \"3s\""),
-    v6("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).target("dont_fragment = true\ntimeout = \"3s\""),
+    v4("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).timeout(3).target("dont_fragment = true"),
+    v6("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).timeout(3).target("dont_fragment = true"),
     v4("too far", "hops = 7").target("ttl = 3"),
     v6("too far", "hops = 7").target("ttl = 3"),
     v4("far enough", "hops = 7"),
@@ -147,6 +150,9 @@ pub(crate) const MIXED: &[Kind] = &[
 
 /// A network that loses nothing.
 pub(crate) const FAIR: &[Kind] = &[v4("fair", r#"delay = { uniform = ["5ms", "30ms"] }"#)];
+
+/// The same where requests may wait in the device's queue for a while before the network, on the same busy machine, sees them.
+pub(crate) const PATIENT: &[Kind] = &[FAIR[0].timeout(5)];
 
 /// A wrong checksum over IPv6, and nothing else that could be lost.
 pub(crate) const BAD_CHECKSUMS: &[Kind] =
@@ -198,11 +204,11 @@ impl Weather {
 
     /// pingtest's configuration, but for the log.
     pub(crate) fn config(self) -> String {
-        let timeout = TIMEOUT.as_millis();
-        let mut config = format!("[defaults]\ninterval = \"{}\"\ntimeout = \"{timeout}ms\"\n", self.interval);
+        let mut config = format!("[defaults]\ninterval = \"{}\"\n", self.interval);
         for Target { addr, kind, .. } in self.targets() {
-            let Kind { size, target, .. } = kind;
-            let _ = writeln!(config, "[[target]]\nhost = \"{addr}\"\nsize = {size}\n{target}");
+            let Kind { size, timeout, target, .. } = kind;
+            let _ =
+                writeln!(config, "[[target]]\nhost = \"{addr}\"\nsize = {size}\ntimeout = \"{timeout}s\"\n{target}");
         }
         config
     }
@@ -218,7 +224,7 @@ impl Kind {
     }
 
     fn rules(&self) -> Rules {
-        let timeout = if self.target.contains("timeout = \"3s\"") { Duration::from_secs(3) } else { TIMEOUT };
+        let timeout = Duration::from_secs(self.timeout);
         Rules { size: self.size, timeout, family: self.family, quote: self.quote }
     }
 }

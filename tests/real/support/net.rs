@@ -58,6 +58,11 @@ impl Namespace {
         shown.is_ok_and(|shown| String::from_utf8_lossy(&shown.stdout).contains(" state UP "))
     }
 
+    /// Runs a command of tc(8).
+    pub(crate) fn tc(&self, command: &str) {
+        done(self.command("tc").args(command.split(' ')), "").unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+
     /// Loads rules of nft(8). All are in the table `inet t`, which has the chains `input`, `output` and `forward`.
     pub(crate) fn nft(&self, rules: &[&str]) {
         self.try_nft(rules).unwrap_or_else(|error| panic!("{error}"));
