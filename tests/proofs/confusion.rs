@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::matrix::Matrix;
-use crate::stage::{self, Pingtest, Simnet, Stopped, say};
+use crate::stage::{self, Pingtest, Stage, Stopped, say};
 use crate::truth::Outcome;
 use crate::weather::{BAD_CHECKSUMS, MIXED, Weather};
 
@@ -29,12 +29,12 @@ fn a_wrong_checksum_over_ipv6_is_not_measured_and_costs_no_neighbour_a_reply() {
 }
 
 fn play(weather: Weather, time: Duration) -> Option<Matrix> {
-    let simnet = Simnet::start(&weather.script())?;
-    let pingtest = Pingtest::start(&simnet.namespace, &weather.config());
+    let network = Stage::new(&weather.script())?;
+    let pingtest = Pingtest::start(&network.namespace, &weather.config());
     pingtest.run_for(time);
     let Stopped { log, .. } = pingtest.stop();
-    assert_eq!((log.not_written, simnet.dropped()), (0, 0), "lines not written, packets that the device dropped");
-    let journal = simnet.stop();
+    assert_eq!((log.not_written, network.dropped()), (0, 0), "lines not written, packets that the device dropped");
+    let journal = network.end();
     Some(Matrix::new(weather.targets(), &journal, &log))
 }
 

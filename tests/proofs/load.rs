@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::matrix::Matrix;
-use crate::stage::{self, Pingtest, Simnet, say};
+use crate::stage::{self, Pingtest, Stage, say};
 use crate::truth::Outcome;
 use crate::weather::{FAIR, Weather};
 
@@ -21,12 +21,12 @@ fn a_thousand_targets_ten_times_a_second_lose_nothing() {
 
 fn lose_nothing(what: &str, weather: Weather) {
     let _turn = stage::together();
-    let Some(simnet) = Simnet::start(&weather.script()) else { return };
-    let pingtest = Pingtest::start(&simnet.namespace, &weather.config());
+    let Some(network) = Stage::new(&weather.script()) else { return };
+    let pingtest = Pingtest::start(&network.namespace, &weather.config());
     pingtest.run_for(MINUTE);
-    let (at_device, at_socket) = (simnet.dropped(), simnet.namespace.drops());
+    let (at_device, at_socket) = (network.dropped(), network.namespace.drops());
     let stopped = pingtest.stop();
-    let matrix = Matrix::new(weather.targets(), &simnet.stop(), &stopped.log);
+    let matrix = Matrix::new(weather.targets(), &network.end(), &stopped.log);
     let [reply, lost, stalled, open] =
         [Outcome::Reply, Outcome::Lost, Outcome::Stalled, Outcome::Stopped].map(|outcome| matrix.told(outcome));
     say(&format!(

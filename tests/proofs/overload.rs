@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::matrix::Matrix;
-use crate::stage::{self, Pingtest, Simnet, Stopped, say};
+use crate::stage::{self, Pingtest, Stage, Stopped, say};
 use crate::truth::Outcome;
 use crate::weather::{PATIENT, Weather};
 
@@ -26,7 +26,7 @@ struct Played {
 #[test]
 fn overload_is_called_not_measured_and_memory_stays_bounded() {
     let _turn = stage::alone();
-    let Some(played) = play(|simnet| simnet.namespace.tc("qdisc replace dev sim0 root noqueue")) else { return };
+    let Some(played) = play(|network| network.namespace.tc("qdisc replace dev sim0 root noqueue")) else { return };
     assert_sound(&played);
     assert_eq!(played.matrix.told(Outcome::Lost), 0, "the network lost nothing");
     let not_sent = played.matrix.told(Outcome::NotSent);
@@ -37,22 +37,22 @@ fn overload_is_called_not_measured_and_memory_stays_bounded() {
 #[test]
 fn overload_of_a_device_that_tells_nobody_loses_what_the_device_dropped_and_nothing_else() {
     let _turn = stage::alone();
-    let Some(played) = play(|simnet| simnet.namespace.ip("link set sim0 txqueuelen 50")) else { return };
+    let Some(played) = play(|network| network.namespace.ip("link set sim0 txqueuelen 50")) else { return };
     assert_sound(&played);
     let lost = played.matrix.told(Outcome::Lost);
     assert_eq!(lost, played.matrix.cell(Outcome::Absent, Outcome::Lost), "lost though it reached the network");
     assert!(lost <= played.at_device, "{lost} lost, and the device dropped {} only", played.at_device);
 }
 
-fn play(prepare: impl FnOnce(&Simnet)) -> Option<Played> {
-    let simnet = Simnet::start(&OVERLOAD.script())?;
-    prepare(&simnet);
-    let pingtest = Pingtest::start(&simnet.namespace, &OVERLOAD.config());
+fn play(prepare: impl FnOnce(&Stage)) -> Option<Played> {
+    let network = Stage::new(&OVERLOAD.script())?;
+    prepare(&network);
+    let pingtest = Pingtest::start(&network.namespace, &OVERLOAD.config());
     pingtest.run_for(TIME);
-    let at_socket = simnet.namespace.drops();
+    let at_socket = network.namespace.drops();
     let stopped = pingtest.stop();
-    let at_device = simnet.dropped();
-    let matrix = Matrix::new(OVERLOAD.targets(), &simnet.stop(), &stopped.log);
+    let at_device = network.dropped();
+    let matrix = Matrix::new(OVERLOAD.targets(), &network.end(), &stopped.log);
     let played = Played { matrix, stopped, at_device };
     played.tell(at_socket);
     Some(played)

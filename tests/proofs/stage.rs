@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use nix::sys::signal::Signal;
 
 use crate::journal::Journal;
 use crate::log::Log;
-use crate::support::net::{self, Namespace};
+use crate::support::net::Namespace;
 use crate::support::program::{self, Program, Rights};
+use crate::support::simnet::Simnet;
 use crate::support::wait::{self, PATIENCE, Stopwatch};
 
 /// Held for reading by proofs that bear each other, for writing by those that measure or want the machine for themselves.
@@ -32,31 +32,21 @@ pub(crate) fn say(text: &str) {
     let _ = io::stdout().lock().write_all(format!("{text}\n").as_bytes());
 }
 
-/// The simulated network at work in a namespace.
-pub(crate) struct Simnet {
+/// The simulated network at work in a namespace of its own.
+pub(crate) struct Stage {
     pub(crate) namespace: Namespace,
-    program: Program,
+    simnet: Simnet,
 }
 
-impl Simnet {
+impl Stage {
     /// Starts it by this script; `None` where this machine does not allow for it: then the test is skipped, and says so.
-    pub(crate) fn start(script: &str) -> Option<Self> {
-        let namespace = Namespace::new()?;
-        if let Err(error) = fs::File::options().read(true).write(true).open("/dev/net/tun") {
-            net::skip(&format!("TUN devices cannot be used here ({error})"));
-            return None;
-        }
-        let dir = program::directory();
-        fs::write(dir.path().join("script.toml"), script).expect("the directory is ours");
-        // Networks are not slower for what the machines at their ends do: this one goes before pingtest.
-        let mut command = namespace.command("nice");
-        command.args(["-n", "-19"]).arg(binary());
-        let program = Program::spawn(dir, command, &["--script", "script.toml", "--journal", "journal"]);
-        program.wait_for("stdout", "`ready`", |text| text.contains("ready\n"));
-        Some(Self { namespace, program })
+    pub(crate) fn new(script: &str) -> Option<Self> {
+        let namespace = Simnet::namespace()?;
+        let simnet = Simnet::start(&namespace, script);
+        Some(Self { namespace, simnet })
     }
 
-    /// How many packets its device had no room for on their way to it: the kernel tells nobody.
+    /// How many packets the network's device had no room for on their way to it.
     pub(crate) fn dropped(&self) -> u64 {
         /// Column of `/proc/net/dev` behind the name: eight of receiving, then bytes, packets, errors, drops of sending.
         const SENDING_DROPS: usize = 11;
@@ -67,20 +57,11 @@ impl Simnet {
         drops.unwrap_or_else(|| panic!("no such device:\n{devices}"))
     }
 
-    /// Stops it and reads its journal.
-    pub(crate) fn stop(mut self) -> Journal {
-        self.program.signal(Signal::SIGTERM);
-        let ended = self.program.ended(PATIENCE);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        Journal::read(&self.program.dir().join("journal"))
+    /// Stops the network and reads its journal.
+    pub(crate) fn end(mut self) -> Journal {
+        self.simnet.end();
+        Journal::read(&self.simnet.journal())
     }
-}
-
-/// Cargo puts examples beside the program, and names them nowhere.
-fn binary() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_pingtest")).with_file_name("examples").join("simnet");
-    assert!(path.exists(), "{} is not built: cargo build --release --example simnet", path.display());
-    path
 }
 
 /// `pingtest run` with all lines as JSON in one file.

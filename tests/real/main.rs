@@ -13,4 +13,5 @@ mod ping;
 mod reload;
 mod router;
 mod scale;
+mod simnet;
 mod stall;

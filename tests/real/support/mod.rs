@@ -4,4 +4,5 @@ pub(crate) mod line;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod responder;
+pub(crate) mod simnet;
 pub(crate) mod wait;

@@ -59,6 +59,7 @@ impl Namespace {
     }
 
     /// Runs a command of tc(8).
+    #[allow(dead_code, reason = "for the proofs")]
     pub(crate) fn tc(&self, command: &str) {
         done(self.command("tc").args(command.split(' ')), "").unwrap_or_else(|error| panic!("{command}: {error}"));
     }

@@ -69,6 +69,7 @@ impl Program {
     }
 
     /// Its process id.
+    #[allow(dead_code, reason = "for the proofs")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
