@@ -6,7 +6,7 @@
 //! | `damaged_flip`, `truncated` | `damaged` | the payload is not the one sent |
 //! | `damaged_checksum`, IPv4 | `damaged` | raw sockets get packets before the kernel checks their ICMP checksum |
 //! | `damaged_checksum`, IPv6 | not measured | the kernel drops it on every raw socket and counts it as dropped for want of room |
-//! | `other_address` and its duplicates, 16 bytes and more | `different_address` | the whole tag names the probe whoever sends it |
+//! | `other_address` and its duplicates, 16 bytes and more | `different_address` | the whole tag names the probe |
 //! | `other_address`, less | nothing | a short payload is found by the address that answers |
 //! | `error`, quoting ICMP's first eight bytes or more | `unreachable` | address and number name the probe |
 //! | `error`, quoting the IP header alone | nothing | it names an address, but no probe |
