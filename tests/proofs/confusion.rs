@@ -42,6 +42,7 @@ fn play(weather: Weather, time: Duration) -> Option<(Matrix, Journal)> {
 }
 
 fn assert_right(matrix: &Matrix) {
+    assert!(matrix.doubtful() * 100 <= matrix.probes(), "{} probes were sent too slowly", matrix.doubtful());
     let (errors, examples) = matrix.errors();
     assert_eq!(errors, 0, "off the diagonal; of each kind of weather one:\n{examples}");
 }

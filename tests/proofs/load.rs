@@ -40,6 +40,7 @@ fn lose_nothing(what: &str, weather: Weather) {
         (0, 0, 0),
         "dropped by device and sockets, not written"
     );
+    assert!(matrix.doubtful() * 100 <= matrix.probes(), "{} probes were sent too slowly", matrix.doubtful());
     let (errors, examples) = matrix.errors();
     assert_eq!((lost, errors), (0, 0), "lost, told otherwise than became of them:\n{matrix}\n{examples}");
 }

@@ -29,10 +29,10 @@ pub(crate) struct Log {
 /// What was told of a target.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// Of each probe, but for those that the machine was too late to send.
+    /// Of each probe, but for those that the machine was too late to send or too slow in sending.
     pub(crate) probes: BTreeMap<u64, Probe>,
-    /// How many probes the machine was too late to send.
-    pub(crate) stalled: u64,
+    /// Those: the first number of each line, and the one behind the last.
+    pub(crate) stalled: BTreeMap<u64, u64>,
     /// The probes given up when pingtest stopped: the first number, and how many. Those between that are decided do not count.
     pub(crate) stopped: Option<(u64, u64)>,
 }
@@ -71,7 +71,7 @@ impl Log {
                 self.stopped = self.stopped.max(Some(nanos(&line.ts)));
                 told.stopped = Some((line.seq(), line.count.expect("it is counted")));
             }
-            Some(Outcome::Stalled) => told.stalled += line.count.expect("it is counted"),
+            Some(Outcome::Stalled) => drop(told.stalled.insert(line.seqs().start, line.seqs().end)),
             outcome => line.seqs().for_each(|seq| told.add(seq, outcome, line.rtt_ms)),
         }
     }
@@ -85,6 +85,11 @@ impl Told {
             Some(outcome) => (probe.outcome, probe.rtt_ms) = (outcome, rtt_ms),
             None => probe.duplicates += 1,
         }
+    }
+
+    /// Whether the machine was too late to send this probe, or too slow in sending it.
+    pub(crate) fn is_stalled(&self, seq: u64) -> bool {
+        self.stalled.range(..=seq).next_back().is_some_and(|(_, &end)| seq < end)
     }
 
     /// The number of the first probe that left.
@@ -148,7 +153,8 @@ mod tests {
         let target = &log.targets[&"10.1.0.7".parse::<IpAddr>().expect("an address")];
         let first = target.probes[&1];
         assert_eq!((first.outcome, first.duplicates, first.rtt_ms), (Outcome::Late, 1, Some(1200.5)));
-        assert_eq!((target.stalled, target.probes.len(), target.first_sent()), (3, 1, Some(1)));
+        let stalled: Vec<_> = (1..6).filter(|&seq| target.is_stalled(seq)).collect();
+        assert_eq!((stalled, target.probes.len(), target.first_sent()), (vec![2, 3, 4], 1, Some(1)));
     }
 
     #[test]

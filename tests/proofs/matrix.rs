@@ -1,6 +1,7 @@
 //! The confusion matrix: what became of the probes against what was told of them.
 //!
-//! A probe that never reached the network is `absent` there, and rightly told if it was not sent or stalled.
+//! A probe that never reached the network is `absent` there, and rightly told if it was not sent or stalled. One that did may be told
+//! stalled as well, if its sending took so long that nobody can tell when it left: that is no error, but it is counted.
 //!
 //! It compares and counts; what the truth is, `truth` has found out.
 
@@ -21,6 +22,8 @@ pub(crate) struct Matrix {
     duplicates: (u64, u64),
     /// Probes decided on the very edge, where either outcome is the truth.
     edges: u64,
+    /// Probes that reached the network and are called not measured, for the machine was too slow in sending them.
+    doubtful: u64,
     /// Everything that is not as it was.
     errors: u64,
     /// The first of them of each kind of weather, in words.
@@ -54,6 +57,11 @@ impl Matrix {
         (self.errors, examples.collect())
     }
 
+    /// How many of the probes that reached the network are called not measured, for the machine was too slow in sending them.
+    pub(crate) fn doubtful(&self) -> u64 {
+        self.doubtful
+    }
+
     /// How many probes became this and were told that.
     pub(crate) fn cell(&self, truth: Outcome, told: Outcome) -> u64 {
         self.cells.get(&(truth, told)).copied().unwrap_or(0)
@@ -67,7 +75,9 @@ impl Matrix {
     fn add_target(&mut self, target: &Target, requests: &[Request], told: &Told, stopped: u64) {
         let requests = by_number(requests, &target.rules, told);
         let seqs: BTreeSet<u64> = requests.keys().chain(told.probes.keys()).copied().collect();
-        *self.cells.entry((Outcome::Absent, Outcome::Stalled)).or_default() += told.stalled;
+        let stalled: u64 = told.stalled.iter().map(|(first, end)| end - first).sum();
+        let seen = requests.keys().filter(|&&seq| told.is_stalled(seq)).count() as u64;
+        *self.cells.entry((Outcome::Absent, Outcome::Stalled)).or_default() += stalled - seen;
         let (mut given_up, stopped_count) = (0, told.stopped.map_or(0, |(_, count)| count));
         for seq in seqs {
             let told = told_of(told, seq);
@@ -102,6 +112,10 @@ impl Matrix {
         let truth = truths.get(&told).or(truths.first()).copied().unwrap_or(told);
         let row = if request.is_some() { truth.outcome } else { Outcome::Absent };
         *self.cells.entry((row, told.outcome)).or_default() += 1;
+        if told.outcome == Outcome::Stalled {
+            self.doubtful += 1;
+            return;
+        }
         self.duplicates.0 += u64::from(truth.duplicates);
         self.duplicates.1 += u64::from(told.duplicates);
         if truth != told {
@@ -119,6 +133,7 @@ fn told_of(told: &Told, seq: u64) -> Verdict {
     let given_up = told.stopped.is_some_and(|(first, _)| seq >= first);
     let silent = if given_up { Outcome::Stopped } else { Outcome::Absent };
     match told.probes.get(&seq) {
+        _ if told.is_stalled(seq) => Verdict { outcome: Outcome::Stalled, duplicates: 0 },
         Some(probe) => Verdict { outcome: probe.outcome, duplicates: probe.duplicates },
         None => Verdict { outcome: silent, duplicates: 0 },
     }

@@ -87,11 +87,11 @@ impl Played {
     }
 }
 
-/// What was answered in time is called a reply, or not measured where a buffer here overflowed, or it has no line and the log says
+/// What was answered in time is called a reply, or not measured where a buffer here overflowed or its sending took too long, or it has no line and the log says
 /// that lines are missing.
 fn assert_sound(played: &Played) {
     let Played { matrix, stopped, .. } = played;
-    let honest = [Outcome::Reply, Outcome::Overflowed, Outcome::Stopped, Outcome::Absent];
+    let honest = [Outcome::Reply, Outcome::Overflowed, Outcome::Stalled, Outcome::Stopped, Outcome::Absent];
     let dishonest: Vec<_> = Outcome::ALL
         .into_iter()
         .filter(|told| !honest.contains(told) && matrix.cell(Outcome::Reply, *told) > 0)
