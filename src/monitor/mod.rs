@@ -469,11 +469,14 @@ impl Monitor {
         self.note_lookup(id.target);
     }
 
-    /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to.
+    /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to. A reply
+    /// bears the number of its request (RFC 792), so our payload under another number was put together by somebody.
     fn find_echo(&mut self, from: Addr, sequence: u16, payload: &[u8]) -> Option<(ProbeId, Resemblance)> {
         if let Some(id) = self.identity.read_payload(payload) {
             let size = self.leg(id.target).map_or(payload.len(), |leg| leg.size());
-            return Some((id, self.identity.compare(id, size, payload)));
+            let is_its_number = sequence == identity::wire_sequence(id, size);
+            let compared = || self.identity.compare(id, size, payload);
+            return Some((id, if is_its_number { compared() } else { Resemblance::Foreign }));
         }
         let pointed_at = self.pointed_at(from, sequence, |id, size| self.identity.compare(id, size, payload));
         self.strays.foreign += u64::from(pointed_at.is_none());
