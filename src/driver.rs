@@ -285,6 +285,8 @@ impl<O: Outlet> Driver<O> {
             let took = clock::monotonic() - sent.mono;
             self.monitor.handle_sent(&probe, sent, took, result);
         }
+        let (monitor, seen) = (&mut self.monitor, clock::now());
+        self.engine.departures(|left| clock::stamp(left, seen).into_iter().for_each(|left| monitor.handle_left(left)));
     }
 
     fn send(&mut self, probe: &Probe, now: Now) -> (Stamp, Result<(), SendError>) {

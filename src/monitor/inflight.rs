@@ -170,6 +170,14 @@ impl Inflight {
         self.probes.push_back(Probe { seq, sent, state });
     }
 
+    /// The probe left at `left`, by the kernel's stamp, which takes the place of our own reading of the clock. Where that is in doubt it
+    /// stays so: the stamp may be another packet's.
+    pub fn handle_left(&mut self, seq: u64, left: Stamp) {
+        if let Some(probe) = self.find(seq).filter(|probe| probe.state == State::Open) {
+            probe.sent = left;
+        }
+    }
+
     fn max_sending(&self) -> Duration {
         MAX_SENDING.min(self.timeout)
     }

@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod record;
 pub mod sample;
 pub mod schedule;
+mod sendings;
 pub mod target;
 pub mod time;
 pub mod window;
@@ -32,6 +33,7 @@ use lookup::Lookups;
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
 use schedule::{Grid, Schedule, Slot, Timing};
+use sendings::Sendings;
 use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
@@ -179,6 +181,7 @@ pub struct Monitor {
     records: Vec<Record>,
     notices: Vec<Notice>,
     strays: Strays,
+    sendings: Sendings,
 }
 
 impl Monitor {
@@ -201,6 +204,7 @@ impl Monitor {
             records: Vec::new(),
             notices: Vec::new(),
             strays: Strays::default(),
+            sendings: Sendings::default(),
         }
     }
 
@@ -264,8 +268,17 @@ impl Monitor {
         if result.is_ok() {
             let judged = grid.ceil(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
+            self.sendings.handle_sent(probe.id, sent.mono, took);
         } else {
             self.note_lookup(probe.id.target);
+        }
+    }
+
+    /// A packet left at `left`, by the kernel's stamp: it was the probe within whose sending that lies.
+    pub fn handle_left(&mut self, left: Stamp) {
+        let Some(id) = self.sendings.at(left.mono) else { return };
+        if let Some(leg) = leg_mut(&mut self.legs, id.target) {
+            leg.inflight.handle_left(id.seq, left);
         }
     }
 

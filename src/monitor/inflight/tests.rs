@@ -90,6 +90,22 @@ fn a_stop_after_the_probe_left_does_not_hide_that_its_reply_came_at_once() {
 }
 
 #[test]
+fn the_kernels_stamp_of_the_sending_counts_unless_that_is_in_doubt() {
+    let mut stamped = sending_took(4);
+    stamped.handle_left(1, at(3));
+    assert_eq!(judged(stamped.handle_reply(1, prompt(40))), (Ruling::Reply, 37));
+    let mut doubtful = stopped();
+    doubtful.handle_left(1, at(3000));
+    assert_eq!(
+        judged(doubtful.handle_reply(1, prompt(3001))).0,
+        Ruling::Unmeasured(Obstacle::Stalled { millis: 3000 })
+    );
+    let mut lost = lost();
+    lost.handle_left(1, at(3));
+    assert_eq!(judged(lost.handle_reply(1, prompt(2100))), (Ruling::Late(Cause::Unanswered), 2100), "too late");
+}
+
+#[test]
 fn the_kernels_stamp_counts_however_late_the_reply_is_read() {
     assert_eq!(judged(one().handle_reply(1, waited(Some(7), 9000, 0))), (Ruling::Reply, 7));
 }
