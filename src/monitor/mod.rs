@@ -13,7 +13,7 @@ pub mod lookup;
 pub mod record;
 pub mod sample;
 pub mod schedule;
-mod sendings;
+pub mod sendings;
 pub mod target;
 pub mod time;
 pub mod window;
@@ -276,9 +276,11 @@ impl Monitor {
 
     /// A packet left at `left`, by the kernel's stamp: it was the probe within whose sending that lies.
     pub fn handle_left(&mut self, left: Stamp) {
-        let Some(id) = self.sendings.at(left.mono) else { return };
-        if let Some(leg) = leg_mut(&mut self.legs, id.target) {
-            leg.inflight.handle_left(id.seq, left);
+        let grid = self.grid();
+        let Some((id, certainty)) = self.sendings.at(left.mono) else { return };
+        let Some(leg) = leg_mut(&mut self.legs, id.target) else { return };
+        if leg.inflight.handle_left(id.seq, left, certainty) {
+            self.judgements.push(grid.ceil(left.mono + leg.timeout() + GRACE), id);
         }
     }
 
