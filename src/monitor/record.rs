@@ -1,7 +1,8 @@
 //! What gets written down: one record per reply, loss or other event, as plain data.
 //!
 //! A record knows nothing of text, JSON or files; `crate::sink` renders it. What a line tells of its target travels with it, so that a
-//! record stays true when the configuration changes before it is written, and so that writing it down touches no memory of the driver's.
+//! record stays true when the configuration changes before it is written, and so that writing down what became of an address touches no
+//! memory of the driver's. Host names and long names of targets are shared.
 
 use std::sync::Arc;
 use std::time::Duration;
