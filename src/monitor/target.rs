@@ -68,8 +68,9 @@ pub const MAX_PAYLOAD: u16 = 65_500;
 /// The highest code point: the field has six bits (RFC 2474).
 pub const MAX_DSCP: u8 = 63;
 
-/// A target's unique name: 1 to [`Name::MAX_LEN`] letters, digits, `.`, `_`, `-` or `:`, and neither `.` nor `..`. Each record carries
-/// one: a short one is copied, for to count references would have two processors fetch the same memory from each other.
+/// A target's unique name: 1 to [`Name::MAX_LEN`] letters, digits, `.`, `_`, `-` or `:`, and neither `.` nor `..`. Each record
+/// carries one: a short one, of up to 23 bytes, is copied, because a count of references would have two processors fetch the same
+/// memory from each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(SmolStr);
 

@@ -15,7 +15,6 @@ mod support;
 
 mod capture;
 mod confusion;
-mod journal;
 mod load;
 mod log;
 mod matrix;

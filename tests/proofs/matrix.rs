@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
-use crate::journal::{Journal, Request};
 use crate::log::{Log, Told};
+use crate::support::journal::{Journal, Request};
 use crate::truth::{self, Outcome, Rules, Verdict};
 use crate::weather::Target;
 

@@ -33,7 +33,8 @@ fn overload_is_called_not_measured_and_memory_stays_bounded() {
     assert!(not_sent <= played.at_device, "{not_sent} not sent, and the device dropped {} only", played.at_device);
 }
 
-/// With one, nobody is told, and a short queue makes it happen often: a probe that vanishes there is lost (README.md, "Limits"), but no other.
+/// With one, nobody is told, and a short queue makes it happen often: a probe that vanishes there is lost (README.md, "Limits"), but no
+/// other.
 #[test]
 fn overload_of_a_device_that_tells_nobody_loses_what_the_device_dropped_and_nothing_else() {
     let _turn = stage::alone();
@@ -79,16 +80,16 @@ impl Played {
     fn memory_bound(&self) -> u64 {
         /// Configuration, targets, receive and line buffers.
         const AT_REST: u64 = 64 << 20;
-        /// 131,072 records of a hundred-odd bytes, and as much again in spent batches.
-        const QUEUE: u64 = 32 << 20;
+        /// 131,072 records of 152 bytes, and as much again in spent batches.
+        const QUEUE: u64 = 38 << 20;
         /// A probe and its place on the agenda, each in a vector that has doubled.
         const PROBE: u64 = 2 * (40 + 32);
         AT_REST + QUEUE + (self.matrix.probes() + self.at_device) * PROBE
     }
 }
 
-/// What was answered in time is called a reply, or not measured where a buffer here overflowed or its sending took too long, or it has no line and the log says
-/// that lines are missing.
+/// What was answered in time is called a reply, or not measured where a buffer here overflowed or its sending took too long, or it has
+/// no line and the log says that lines are missing.
 fn assert_sound(played: &Played) {
     let Played { matrix, stopped, .. } = played;
     let honest = [Outcome::Reply, Outcome::Overflowed, Outcome::Stalled, Outcome::Stopped, Outcome::Absent];

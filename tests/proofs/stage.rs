@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::journal::Journal;
 use crate::log::Log;
+use crate::support::journal::Journal;
 use crate::support::net::Namespace;
 use crate::support::program::{self, Program, Rights};
 use crate::support::simnet::Simnet;
@@ -58,9 +58,8 @@ impl Stage {
     }
 
     /// Stops the network and reads its journal.
-    pub(crate) fn end(mut self) -> Journal {
-        self.simnet.end();
-        Journal::read(&self.simnet.journal())
+    pub(crate) fn end(self) -> Journal {
+        self.simnet.stop()
     }
 }
 
@@ -83,8 +82,7 @@ impl Pingtest {
     /// Starts it in `namespace`.
     pub(crate) fn start(namespace: &Namespace, config: &str) -> Self {
         let dir = program::directory();
-        let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\n";
-        fs::write(dir.path().join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
+        program::write_config(dir.path(), config);
         Self { program: Program::start_in(dir, namespace, Rights::Root, &["run", "--config", "pingtest.toml"]) }
     }
 

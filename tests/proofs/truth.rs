@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::journal::{Answer, Kind, Request};
+use crate::support::journal::{Answer, Kind, Request};
 
 /// What became of a probe, or was told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,13 +185,13 @@ fn word(answer: &Answer, rules: &Rules) -> Word {
     const NAMED: u16 = 16;
     let strange = if rules.size >= NAMED { Word::Cause(Outcome::DifferentAddress) } else { Word::Nothing };
     match answer.kind {
-        Kind::Reply | Kind::Duplicate if answer.elsewhere => strange,
+        Kind::Reply | Kind::Duplicate if answer.from.is_some() => strange,
         Kind::Reply | Kind::Duplicate => Word::Whole,
         Kind::OtherAddress | Kind::ForgedForeign => strange,
         Kind::DamagedChecksum if rules.family == Family::V6 => Word::Dropped,
         // How much is left of a tag, the journal does not say: no weather damages what comes from another address.
         Kind::DamagedFlip | Kind::DamagedChecksum | Kind::Truncated => {
-            assert!(!answer.elsewhere, "damaged and from another address: nobody can tell what it is");
+            assert!(answer.from.is_none(), "damaged and from another address: nobody can tell what it is");
             Word::Cause(Outcome::Damaged)
         }
         Kind::Error if rules.quote == Quote::Probe => Word::Cause(Outcome::Unreachable),
@@ -209,7 +209,7 @@ mod tests {
     /// The outcomes of a probe sent at second 10 that is answered by these, each so many ms after it.
     fn outcomes(rules: Rules, answers: &[(u64, Kind)], stopped: u64) -> Vec<(Outcome, u32)> {
         let at = 10 * SECOND;
-        let answer = |&(after, kind)| Answer { at: at + after * 1_000_000, kind, elsewhere: false };
+        let answer = |&(after, kind)| Answer { at: at + after * 1_000_000, kind, from: None };
         let answers = answers.iter().map(answer).collect();
         let verdicts = judge(&Request { at, sequence: 1, answers }, &rules, stopped);
         verdicts.into_iter().map(|verdict| (verdict.outcome, verdict.duplicates)).collect()

@@ -103,7 +103,8 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(enter).join()).expect("the thread inside does not panic")
     }
 
-    /// How many packets its open ICMP sockets have dropped because their buffers were full.
+    /// How many packets its open ICMP sockets have dropped: because their buffers were full, and on a raw one of IPv6 also because of
+    /// wrong checksums.
     pub(crate) fn drops(&self) -> u64 {
         let tables = ["icmp", "raw", "icmp6", "raw6"].map(|table| format!("/proc/thread-self/net/{table}"));
         let sockets = self.within(|| tables.map(|table| fs::read_to_string(table).expect("proc(5)")).concat());
