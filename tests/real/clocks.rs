@@ -13,18 +13,23 @@ use crate::support::program::{self, Program};
 use crate::support::simnet::Simnet;
 use crate::support::wait::PATIENCE;
 
-const TARGETS: usize = 100;
+/// Few enough that the loop wakes for each reply and has the kernel stamp what leaves.
+const FEW: usize = 20;
+/// So many that it goes by the grid.
+const MANY: usize = 50;
 const DELAY_MS: f64 = 80.0;
 /// A clock that runs slower by 500 millionths measures less by as much.
 const SHORTEST_MS: f64 = 0.999 * DELAY_MS;
-/// What a busy machine may add to the delay: what is wrong by the smallest step of a clock is wrong by more.
-const SLACK_MS: f64 = 95.0;
+/// Less than the probes' timeout. A busy machine may add something to the delay; steps, but for the smallest, add more than this.
+const LONGEST_MS: f64 = 980.0;
+/// With the smallest step in it, a round trip is longer.
+const LONGEST_WITHOUT_SMALLEST_STEP_MS: f64 = DELAY_MS + 95.0;
 /// The last change is over when this probe is due, and some have been answered since.
 const LAST: u64 = 35;
 
 #[test]
 fn a_clock_set_forward_and_back_by_an_hour_changes_labels_alone() {
-    let Some(lines) = run("1s wall +1h, 2s wall -1h", LAST) else { return };
+    let Some(lines) = run("1s wall +1h, 2s wall -1h", MANY, LAST) else { return };
     assert_all_answered(&lines);
     let expected = [TimeDelta::hours(1), TimeDelta::hours(-1)];
     assert_eq!(jumps(&lines), expected, "of the time that lines bear");
@@ -32,20 +37,22 @@ fn a_clock_set_forward_and_back_by_an_hour_changes_labels_alone() {
 
 #[test]
 fn a_clock_set_forward_and_back_by_a_hundred_milliseconds_changes_labels_alone() {
-    let Some(lines) = run("1s wall +100ms, 2s wall -100ms", LAST) else { return };
+    let Some(lines) = run("1s wall +100ms, 2s wall -100ms", FEW, LAST) else { return };
     assert_all_answered(&lines);
+    let longest = lines.iter().filter_map(|line| line.rtt_ms).fold(0.0, f64::max);
+    assert!(longest < LONGEST_WITHOUT_SMALLEST_STEP_MS, "{longest} ms");
 }
 
 #[test]
 fn slewing_is_no_event() {
-    let Some(lines) = run("1s slew 500 1s, 2s slew -500 1s", LAST) else { return };
+    let Some(lines) = run("1s slew 500 1s, 2s slew -500 1s", FEW, LAST) else { return };
     assert_all_answered(&lines);
     assert_eq!(jumps(&lines), []);
 }
 
 #[test]
 fn what_a_suspend_took_is_not_measured_and_nothing_is_lost() {
-    let Some(lines) = run("1500ms suspend 2s", LAST + 20) else { return };
+    let Some(lines) = run("1500ms suspend 2s", FEW, LAST + 20) else { return };
     for (target, own) in by_target(&lines) {
         assert_plausible(own.iter().copied());
         line::assert_every_slot_has_one_outcome(&lines, target);
@@ -59,7 +66,7 @@ fn what_a_suspend_took_is_not_measured_and_nothing_is_lost() {
 
 #[test]
 fn a_clock_set_while_asleep_is_both() {
-    let Some(lines) = run("1500ms suspend 1s, 1500ms wall -1h", LAST + 10) else { return };
+    let Some(lines) = run("1500ms suspend 1s, 1500ms wall -1h", FEW, LAST + 10) else { return };
     for (target, lines) in by_target(&lines) {
         assert_plausible(lines.iter().copied());
         let suspended = lines.iter().filter(|line| line.error().starts_with("suspended for 1.0 s")).count();
@@ -68,13 +75,13 @@ fn a_clock_set_while_asleep_is_both() {
     }
 }
 
-/// A hundred targets ten times a second while that happens to the clocks; all lines written. `None` where there is no such network
+/// Targets ten times a second each while that happens to the clocks; all lines written. `None` where there is no such network
 /// to be had.
-fn run(clocks: &str, last: u64) -> Option<Vec<Line>> {
+fn run(clocks: &str, targets: usize, last: u64) -> Option<Vec<Line>> {
     let namespace = Simnet::namespace()?;
     let network = Simnet::start(&namespace, &format!("[[net]]\nprefix = \"10.9.0.0/16\"\ndelay = \"{DELAY_MS}ms\"\n"));
     let dir = program::directory();
-    program::write_config(dir.path(), &config());
+    program::write_config(dir.path(), &config(targets));
     let mut command = program::command(&namespace, program::Rights::Root, dir.path());
     command.env("PINGTEST_CLOCKS", clocks);
     let mut daemon = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]);
@@ -85,15 +92,15 @@ fn run(clocks: &str, last: u64) -> Option<Vec<Line>> {
     Some(line::parse(&daemon.text("log/pingtest.log")))
 }
 
-fn config() -> String {
-    let targets = (1..=TARGETS).map(|host| format!("[[target]]\nhost = \"10.9.0.{host}\"\n"));
+fn config(targets: usize) -> String {
+    let targets = (1..=targets).map(|host| format!("[[target]]\nhost = \"10.9.0.{host}\"\n"));
     std::iter::once("[defaults]\ninterval = \"100ms\"\ntimeout = \"1s\"\n".to_owned()).chain(targets).collect()
 }
 
 fn by_target(lines: &[Line]) -> BTreeMap<&str, Vec<&Line>> {
     let mut targets = BTreeMap::<&str, Vec<&Line>>::new();
     lines.iter().for_each(|line| targets.entry(&line.target).or_default().push(line));
-    assert_eq!(targets.len(), TARGETS);
+    assert!(targets.len() == FEW || targets.len() == MANY, "{targets:?}");
     targets
 }
 
@@ -116,7 +123,7 @@ fn assert_plausible<'a>(lines: impl Iterator<Item = &'a Line>) {
         match line.outcome.as_str() {
             "reply" => {
                 let rtt = line.rtt_ms.expect("a reply has one");
-                assert!((SHORTEST_MS..DELAY_MS + SLACK_MS).contains(&rtt), "{line:?}");
+                assert!((SHORTEST_MS..LONGEST_MS).contains(&rtt), "{line:?}");
             }
             outcome => assert_eq!(outcome, "not_measured", "{line:?}"),
         }
