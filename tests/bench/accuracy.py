@@ -46,21 +46,23 @@ class Truth:
             return None
         return Errors(len(found), abs(report.mean_ns - sum(found) / len(found)), None, at_least=True)
 
-    def answered_in_time(self, timeout_ns: int, window_ns: tuple[int, int] | None) -> list[Probe]:
-        """Whose answer was sent in time; with a window, within it."""
-        begin, end = window_ns or (0, 1 << 63)
-        return [
-            probe
-            for probe in self._probes
-            if probe.answered_ns and probe.rtt_ns() <= timeout_ns and begin <= probe.answered_ns <= end
-        ]
+    def lost_within(self, timeout_ns: int, window_ns: tuple[int, int]) -> int:
+        """Probes sent in that time that were not answered in theirs."""
+        begin, end = window_ns
+        return sum(1 for probe in self._probes if begin <= probe.sent_ns <= end and not in_time(probe, timeout_ns))
 
     def false_losses(self, report: Report, replies: Iterable[Reply], excused: Iterable[tuple[str, int]], timeout_ns: int) -> int:
         """Probes answered in time that the tool does not report as answered, nor says that it did not measure them."""
-        answered = self.answered_in_time(timeout_ns, report.window_ns)
-        if report.window_ns:
-            return max(0, len(answered) - report.answered)
-        missing = {id(probe) for probe in answered}
+        if report.broken:
+            return 0
+        if report.unanswered is not None:
+            return max(0, report.unanswered - self.lost_within(timeout_ns, report.window_ns))
+        missing = {id(probe) for probe in self._probes if in_time(probe, timeout_ns)}
         missing.difference_update(id(self.of(reply)) for reply in replies)
         missing.difference_update(id(self._by_sequence.get(key)) for key in excused)
         return len(missing)
+
+
+def in_time(probe: Probe, timeout_ns: int) -> bool:
+    rtt_ns = probe.rtt_ns()
+    return rtt_ns is not None and rtt_ns <= timeout_ns

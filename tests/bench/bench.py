@@ -36,6 +36,7 @@ HELP = """\
 Needs root and python3. PINGTEST=FILE measures that binary instead of building one."""
 
 DEFAULT_SECONDS = {"all": 10, "cost": 10, "accuracy": 5, "simnet": 10, "limit": 8, "latency": 10}
+BARE_LOOP = "bare loop, wakes each 5 ms"
 LOOPBACK = "127.1.0.0"
 SIMULATED = "10.1.0.0"
 TIMEOUT_NS = tools.TIMEOUT_S * 1_000_000_000
@@ -70,7 +71,7 @@ def on_loopback(seconds: int) -> list[Scenario]:
     def scenario(targets: int, rate: int, only: tuple[str, ...] | None = None) -> Scenario:
         return Scenario(f"{targets:,} × {rate}/s", Work(LOOPBACK, targets, rate, seconds), only=only)
 
-    few = ("bare loop", "pingtest")
+    few = (BARE_LOOP, "pingtest")
     return [scenario(1_000, 1), scenario(10_000, 1), scenario(5_000, 10), scenario(10_000, 10, only=few)]
 
 
@@ -86,22 +87,23 @@ class Bench:
         self.place = place
         self.left_out: list[str] = []
         self.pingtest = ""
-        self.simnet: str | None = None
+        self.simnet = ""
         self.tools: list[Tool] = []
 
     def prepare(self, mode: str) -> None:
         """Installs and builds; the only part with a network."""
-        self.pingtest = os.environ.get("PINGTEST") or build("--bin", "pingtest")["pingtest"]
-        if mode == "latency":
-            return
         if mode in ("all", "simnet"):
-            self.simnet = simulated_network(self.left_out)
-        install({"tcpdump": "tcpdump", "fping": "fping"} if mode != "cost" else {"fping": "fping"})
-        self.tools = self.rivals()
+            self.simnet = build("--example", "simnet")["simnet"]
+        if mode != "latency":
+            install({"tcpdump": "tcpdump", "fping": "fping"})
+            self.tools = self.rivals()
+        # Last and by itself: what is built for tests and benches has the features of their dependencies.
+        self.pingtest = os.environ.get("PINGTEST") or build("--bin", "pingtest")["pingtest"]
+        self.tools.append(tools.Pingtest("pingtest", self.pingtest))
 
     def rivals(self) -> list[Tool]:
-        built = build("--benches")
-        rivals: list[Tool] = [tools.BareLoop("bare loop", built["bare_loop"])]
+        built = build("--bench", "bare_loop", "--bench", "surge_tasks")
+        rivals: list[Tool] = [tools.BareLoop(BARE_LOOP, built["bare_loop"])]
         if shutil.which("fping"):
             rivals.append(tools.Fping("fping " + tools.fping_version()))
         else:
@@ -116,7 +118,6 @@ class Bench:
             rivals.append(tools.SmokepingProber(f"smokeping_prober {version}, datagram", program, datagram=True))
         else:
             self.left_out.append("smokeping_prober: neither installed nor to be had from apt-get")
-        rivals.append(tools.Pingtest("pingtest", self.pingtest))
         return rivals
 
     def rivals_of(self, scenario: Scenario) -> list[Tool]:
@@ -140,8 +141,7 @@ class Bench:
             with self.network(scenario, place) as network:
                 report = tool.run(scenario.work, place)
             if network is None:
-                # On loopback every probe is answered at once, so that the kernel's own count is the truth.
-                return report, max(0, report.echoes.replies - report.answered - report.not_measured)
+                return report, loopback_losses(report)
             lost = Truth(network.probes()).false_losses(report, tool.replies(place), tool.not_measured(place), TIMEOUT_NS)
             return report, lost
 
@@ -166,7 +166,7 @@ class Bench:
                 if costs:
                     report, lost = self.cost(tool, scenario)
                     cells = cost_cells(scenario.work, report, lost)
-                    if report.answered:
+                    if worth_comparing(report, lost):
                         cpu[tool.name] = report.cpu_s / report.answered
                 if accuracy_seconds and (not costs or worth_comparing(report, lost)):
                     errors = self.errors(tool, shortened(scenario, accuracy_seconds))
@@ -201,7 +201,7 @@ class Bench:
         with self.place_for(tool) as place:
             report = tool.run(work, place, [pace])
         expected = work.per_second() * pace.window_s
-        lost = max(0, report.echoes.replies - report.answered - report.not_measured)
+        lost = loopback_losses(report)
         sent = report.echoes.requests or 1
         if report.note:
             return report.note
@@ -253,6 +253,11 @@ class Pace:
         return False
 
 
+def loopback_losses(report: Report) -> int:
+    """On loopback every probe is answered at once, so that the kernel's own count is the truth."""
+    return max(0, report.echoes.replies - report.reported)
+
+
 def requests_so_far() -> int:
     return truth.Echoes.now().requests
 
@@ -299,6 +304,8 @@ def cost_cells(work: Work, report: Report, lost: int) -> list[str]:
     if report.not_measured > 0.01 * planned:
         answered += f"; {report.not_measured:,} not measured"
     false_loss = f"{lost:,} ({share(lost, report.echoes.replies)})" if lost and report.echoes.replies else f"{lost:,}"
+    if report.broken:
+        false_loss = "—"
     cpu = f"{report.cpu_s * 1e6 / report.answered:.1f}" if report.answered else "—"
     return [answered, false_loss, cpu, f"{report.cost.rss_kib / 1024:.1f}"]
 
@@ -312,7 +319,7 @@ def error_cells(errors: Errors | None) -> list[str]:
 
 def worth_comparing(report: Report, lost: int) -> bool:
     """Not of a tool that has broken down under the same work already."""
-    return report.answered > 0 and lost <= 0.1 * max(1, report.echoes.replies)
+    return report.answered > 0 and not report.broken and lost <= 0.1 * max(1, report.echoes.replies)
 
 
 def shortened(scenario: Scenario, seconds: int) -> Scenario:
@@ -320,7 +327,7 @@ def shortened(scenario: Scenario, seconds: int) -> Scenario:
 
 
 def ratio_line(scenario: Scenario, cpu: dict[str, float]) -> list[str]:
-    """How pingtest's CPU per ping compares with each rival's."""
+    """How pingtest's CPU per ping compares with that of the rivals whose figure means something."""
     mine = cpu.pop("pingtest", None)
     if mine is None or not cpu:
         return []
@@ -333,14 +340,6 @@ def build(*what: str) -> dict[str, str]:
     said = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     artifacts = (json.loads(line) for line in said.splitlines() if line.startswith("{"))
     return {artifact["target"]["name"]: artifact["executable"] for artifact in artifacts if artifact.get("executable")}
-
-
-def simulated_network(left_out: list[str]) -> str | None:
-    manifest = tomllib.loads(Path("Cargo.toml").read_text(encoding="utf-8"))
-    if not any(example["name"] == "simnet" for example in manifest.get("example", [])):
-        left_out.append("the simulated network: this version of the source has none")
-        return None
-    return build("--example", "simnet")["simnet"]
 
 
 def version_of(package: str) -> str:
@@ -381,21 +380,15 @@ def smokeping_prober(place: Path) -> tuple[str, str] | None:
 
 
 def everything(bench: Bench, seconds: int) -> None:
-    simulated = on_simnet(seconds) if bench.simnet else []
-    bench.table(on_loopback(seconds) + simulated, costs=True, accuracy_seconds=DEFAULT_SECONDS["accuracy"])
+    bench.table(on_loopback(seconds) + on_simnet(seconds), costs=True, accuracy_seconds=DEFAULT_SECONDS["accuracy"])
     bench.limit(DEFAULT_SECONDS["limit"])
-
-
-def simnet(bench: Bench, seconds: int) -> None:
-    if bench.simnet:
-        bench.table(on_simnet(seconds), costs=True, accuracy_seconds=min(seconds, DEFAULT_SECONDS["accuracy"]))
 
 
 MODES: dict[str, Callable[[Bench, int], None]] = {
     "all": everything,
     "cost": lambda bench, seconds: bench.table(on_loopback(seconds), costs=True, accuracy_seconds=None),
     "accuracy": lambda bench, seconds: bench.table(on_loopback(seconds), costs=False, accuracy_seconds=seconds),
-    "simnet": simnet,
+    "simnet": lambda bench, seconds: bench.table(on_simnet(seconds), costs=True, accuracy_seconds=min(seconds, 5)),
     "limit": Bench.limit,
     "latency": Bench.latency,
 }

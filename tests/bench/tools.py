@@ -5,7 +5,6 @@ All get the same targets, the same rate, one second of patience, and write what 
 
 import ipaddress
 import json
-import os
 import re
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from truth import Echoes
 
 TIMEOUT_S = 1
 # What a tool may take beyond its work before it is given up.
-PATIENCE_S = 60
+PATIENCE_S = 20
 SMOKEPING_PORT = 9374
 SCRAPE_TIMEOUT_S = 60
 # fping's sequence numbers, each of which it keeps for ten seconds.
@@ -66,11 +65,22 @@ class Report:
     answered: int
     cpu_s: float
     not_measured: int = 0
+    # For a tool that tells no single reply: those that it counts as sent and not as answered.
+    unanswered: int | None = None
+    # Nothing it says can be used.
+    broken: bool = False
     # What the user has to know besides.
     note: str = ""
     # Only for tools that tell no single reply: their mean, and the wall clock's time that it covers.
     mean_ns: float | None = None
     window_ns: tuple[int, int] | None = None
+
+    @property
+    def reported(self) -> int:
+        """Probes that it does not lose."""
+        if self.unanswered is not None:
+            return self.echoes.requests - self.unanswered
+        return self.answered + self.not_measured
 
 
 @dataclass
@@ -229,13 +239,16 @@ class SmokepingProber(Tool):
 
     def read(self, place: Path, report: Report) -> None:
         if self.scrapes.last is None:
-            report.note = report.note or "it never answered a scrape"
+            report.broken = True
+            report.note = "it never came to answer a scrape" if self.scrapes.first is None else "it stopped answering scrapes"
             return
         first, last = self.scrapes.first, self.scrapes.last
         report.note = ""
         report.echoes = last.echoes.since(first.echoes)
         report.cpu_s = last.cpu_s - first.cpu_s
         report.answered = last.count - first.count
+        # Both of its own counts come from the same scrape, as the kernel's do not.
+        report.unanswered = last.requests - first.requests - report.answered
         report.window_ns = (first.at_ns, last.at_ns)
         if report.answered:
             report.mean_ns = (last.sum_s - first.sum_s) / report.answered * 1e9
@@ -246,8 +259,9 @@ class Scrape:
     at_ns: int
     echoes: Echoes
     cpu_s: float
-    count: int
-    sum_s: float
+    requests: int = 0
+    count: int = 0
+    sum_s: float = 0.0
 
     @staticmethod
     def take(pid: int) -> "Scrape":
@@ -257,9 +271,11 @@ class Scrape:
         # No proxy of the environment's leads into this namespace.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=SCRAPE_TIMEOUT_S) as answer:
             text = answer.read().decode()
-        scrape = Scrape(at_ns, echoes, cpu_s, 0, 0.0)
+        scrape = Scrape(at_ns, echoes, cpu_s)
         for line in text.splitlines():
-            if line.startswith("smokeping_response_duration_seconds_count"):
+            if line.startswith("smokeping_requests_total"):
+                scrape.requests += int(float(line.rpartition(" ")[2]))
+            elif line.startswith("smokeping_response_duration_seconds_count"):
                 scrape.count += int(float(line.rpartition(" ")[2]))
             elif line.startswith("smokeping_response_duration_seconds_sum"):
                 scrape.sum_s += float(line.rpartition(" ")[2])
@@ -344,7 +360,3 @@ def first_line(file: Path) -> str:
 def fping_version() -> str:
     said = subprocess.run(["fping", "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[2]
-
-
-def fping_is_there() -> bool:
-    return any(os.access(os.path.join(directory, "fping"), os.X_OK) for directory in os.get_exec_path())

@@ -1,0 +1,1 @@
+//! Packets built and read back, and what is deliberately wrong with some.

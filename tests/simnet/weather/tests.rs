@@ -1,0 +1,1 @@
+//! The rules in virtual time, key by key.
