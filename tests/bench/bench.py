@@ -16,7 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,14 +28,14 @@ from tools import Report, Tool, Work
 HELP = """\
   all               everything below but latency, in one table; about a quarter of an hour (default)
   cost [SECONDS]    CPU per ping, memory and false loss, on loopback (10 s for each tool)
-  accuracy [SECONDS]  round-trip times as told against a packet capture, on loopback (5 s)
+  accuracy [SECONDS]  round-trip times as told against a packet capture, on loopback (4 s)
   simnet [SECONDS]  cost and accuracy on the simulated network of tests/simnet (10 s)
   limit [SECONDS]   the rate at which each begins to lose, on loopback (8 s for each step)
   latency [SECONDS] from a reply's arrival to its line readable in pingtest's file (10 s)
 
 Needs root and python3. PINGTEST=FILE measures that binary instead of building one."""
 
-DEFAULT_SECONDS = {"all": 10, "cost": 10, "accuracy": 5, "simnet": 10, "limit": 8, "latency": 10}
+DEFAULT_SECONDS = {"all": 10, "cost": 10, "accuracy": 4, "simnet": 10, "limit": 8, "latency": 10}
 BARE_LOOP = "bare loop, wakes each 5 ms"
 LOOPBACK = "127.1.0.0"
 SIMULATED = "10.1.0.0"
@@ -63,7 +63,7 @@ class Scenario:
     work: Work
     # None: loopback.
     script: str | None = None
-    # Rivals that it would only bury are left out.
+    # Only those can do it at all.
     only: tuple[str, ...] | None = None
 
 
@@ -89,6 +89,8 @@ class Bench:
         self.pingtest = ""
         self.simnet = ""
         self.tools: list[Tool] = []
+        # At how many pings a second, by name.
+        self.broke_down: dict[str, int] = {}
 
     def prepare(self, mode: str) -> None:
         """Installs and builds; the only part with a network."""
@@ -105,12 +107,11 @@ class Bench:
         built = build("--bench", "bare_loop", "--bench", "surge_tasks")
         rivals: list[Tool] = [tools.BareLoop(BARE_LOOP, built["bare_loop"])]
         if shutil.which("fping"):
-            rivals.append(tools.Fping("fping " + tools.fping_version()))
+            name = "fping " + tools.fping_version()
+            rivals += [tools.Fping(name + ", bursts"), tools.Fping(name + ", spread", spread=True)]
         else:
             self.left_out.append("fping: not installed, and this is not Debian")
-        surge = "surge-ping " + version_of("surge-ping")
-        rivals.append(tools.SurgeTasks(surge + ", raw", built["surge_tasks"]))
-        rivals.append(tools.SurgeTasks(surge + ", datagram", built["surge_tasks"], datagram=True))
+        rivals.append(tools.SurgeTasks(f"surge-ping {version_of('surge-ping')}, task per target", built["surge_tasks"]))
         prober = smokeping_prober(self.place)
         if prober:
             program, version = prober
@@ -132,7 +133,7 @@ class Bench:
         finally:
             shutil.rmtree(place)
 
-    def network(self, scenario: Scenario, place: Path):  # noqa: ANN201 (a context manager of either)
+    def network(self, scenario: Scenario, place: Path) -> AbstractContextManager[truth.Simnet | None]:
         return truth.simnet(self.simnet, scenario.script, place) if scenario.script else nullcontext()
 
     def cost(self, tool: Tool, scenario: Scenario) -> tuple[Report, int]:
@@ -162,14 +163,19 @@ class Bench:
         for scenario in scenarios:
             cpu = {}
             for tool in self.rivals_of(scenario):
-                cells, errors = ["—"] * 4, None
+                if scenario.work.per_second() > self.broke_down.get(tool.name, scenario.work.per_second()):
+                    row(tool.name, scenario.name, "not tried: broke down at less", *["—"] * 5)
+                    continue
+                cells, sound, errors = ["—"] * 4, True, None
                 if costs:
                     report, lost = self.cost(tool, scenario)
-                    cells = cost_cells(scenario.work, report, lost)
-                    if worth_comparing(report, lost):
-                        cpu[tool.name] = report.cpu_s / report.answered
-                if accuracy_seconds and (not costs or worth_comparing(report, lost)):
+                    cells, sound = cost_cells(scenario.work, report, lost), self.is_sound(tool, scenario, report, lost)
+                if sound and costs:
+                    cpu[tool.name] = report.cpu_s / report.answered
+                if sound and accuracy_seconds:
                     errors = self.errors(tool, shortened(scenario, accuracy_seconds))
+                    if errors is None:
+                        self.broke_down.setdefault(tool.name, scenario.work.per_second())
                 row(tool.name, scenario.name, *cells, *error_cells(errors))
             ratios += ratio_line(scenario, cpu)
         print()
@@ -179,6 +185,13 @@ class Bench:
             print(f"- {line}")
         if ratios:
             print(flush=True)
+
+    def is_sound(self, tool: Tool, scenario: Scenario, report: Report, lost: int) -> bool:
+        """Whether its figures mean something. What loses half of a work is not tried on more."""
+        part = lost / max(1, report.echoes.replies)
+        if report.broken or part > 0.5:
+            self.broke_down.setdefault(tool.name, scenario.work.per_second())
+        return report.answered > 0 and not report.broken and part <= 0.1
 
     def limit(self, seconds: int) -> None:
         print("| tool | holds, pings/s | first that it does not hold | what happened there |")
@@ -301,7 +314,7 @@ def cost_cells(work: Work, report: Report, lost: int) -> list[str]:
         answered += f", {report.note}"
     elif report.echoes.requests < 0.95 * planned:
         answered += f"; sent only {share(report.echoes.requests, planned)}"
-    if report.not_measured > 0.01 * planned:
+    if report.not_measured:
         answered += f"; {report.not_measured:,} not measured"
     false_loss = f"{lost:,} ({share(lost, report.echoes.replies)})" if lost and report.echoes.replies else f"{lost:,}"
     if report.broken:
@@ -315,11 +328,6 @@ def error_cells(errors: Errors | None) -> list[str]:
         return ["—", "—"]
     p99 = "—" if errors.p99_ns is None else f"{errors.p99_ns / 1e3:.1f}"
     return [("≥ " if errors.at_least else "") + f"{errors.mean_ns / 1e3:.1f}", p99]
-
-
-def worth_comparing(report: Report, lost: int) -> bool:
-    """Not of a tool that has broken down under the same work already."""
-    return report.answered > 0 and not report.broken and lost <= 0.1 * max(1, report.echoes.replies)
 
 
 def shortened(scenario: Scenario, seconds: int) -> Scenario:
@@ -388,7 +396,7 @@ MODES: dict[str, Callable[[Bench, int], None]] = {
     "all": everything,
     "cost": lambda bench, seconds: bench.table(on_loopback(seconds), costs=True, accuracy_seconds=None),
     "accuracy": lambda bench, seconds: bench.table(on_loopback(seconds), costs=False, accuracy_seconds=seconds),
-    "simnet": lambda bench, seconds: bench.table(on_simnet(seconds), costs=True, accuracy_seconds=min(seconds, 5)),
+    "simnet": lambda bench, seconds: bench.table(on_simnet(seconds), costs=True, accuracy_seconds=min(seconds, DEFAULT_SECONDS["accuracy"])),
     "limit": Bench.limit,
     "latency": Bench.latency,
 }

@@ -65,6 +65,8 @@ class Report:
     answered: int
     cpu_s: float
     not_measured: int = 0
+    # Still in flight when it was told to stop, by its own word.
+    stopped: int = 0
     # For a tool that tells no single reply: those that it counts as sent and not as answered.
     unanswered: int | None = None
     # Nothing it says can be used.
@@ -80,7 +82,7 @@ class Report:
         """Probes that it does not lose."""
         if self.unanswered is not None:
             return self.echoes.requests - self.unanswered
-        return self.answered + self.not_measured
+        return self.answered + self.not_measured + self.stopped
 
 
 @dataclass
@@ -153,11 +155,15 @@ class SurgeTasks(Tool):
 
 @dataclass
 class Fping(Tool):
-    """`-i 0` is what fping does cheapest: no pause between two targets, so each period begins with one burst over all of them."""
+    """`-i 0` is what fping does cheapest: no pause between two targets, so each period begins with one burst over all of them.
+    Spread, its pauses fill the period but for a tenth, which it needs to keep it."""
+
+    spread: bool = field(default=False, kw_only=True)
 
     def command(self, work: Work, place: Path) -> list[str]:
         (place / "addresses").write_text("".join(f"{address}\n" for address in work.addresses()), encoding="ascii")
-        period = ["-c", str(work.seconds * work.rate), "-p", str(1000 // work.rate), "-i", "0"]
+        pause = f"{900 / work.per_second():.4f}" if self.spread else "0"
+        period = ["-c", str(work.seconds * work.rate), "-p", str(1000 // work.rate), "-i", pause]
         return ["fping", *period, "-t", str(TIMEOUT_S * 1000), "-D", "-s", "-f", str(place / "addresses")]
 
     def read(self, place: Path, report: Report) -> None:
@@ -196,7 +202,13 @@ class Pingtest(Tool):
 
     def read(self, place: Path, report: Report) -> None:
         super().read(place, report)
-        report.not_measured = sum(1 for _ in self.not_measured(place))
+        report.not_measured, report.stopped = 0, 0
+        for match in self._unmeasured(place):
+            count = int(match[3] or match[2]) - int(match[2]) + 1
+            if match[4] == "stopped":
+                report.stopped += count
+            else:
+                report.not_measured += count
 
     def replies(self, place: Path) -> Iterator[Reply]:
         """Those that count: in time, or late, which takes the loss back."""
@@ -205,10 +217,14 @@ class Pingtest(Tool):
         return json_replies(log) if is_json(log) else text
 
     def not_measured(self, place: Path) -> Iterator[tuple[str, int]]:
-        line = re.compile(r" not measured: \d+ probes? to ([0-9.]+), icmp_seq=(\d+)(?:\.\.(\d+))? ")
-        for match in matches(place / "log" / "pingtest.log", line):
+        for match in self._unmeasured(place):
             for sequence in range(int(match[2]), int(match[3] or match[2]) + 1):
                 yield match[1], sequence & 0xFFFF
+
+    def _unmeasured(self, place: Path) -> Iterator[re.Match[str]]:
+        """Address, first and last sequence number, reason."""
+        line = re.compile(r" not measured: \d+ probes? to ([0-9.]+), icmp_seq=(\d+)(?:\.\.(\d+))? \((.*)\)$")
+        return matches(place / "log" / "pingtest.log", line)
 
 
 @dataclass
