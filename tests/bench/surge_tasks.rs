@@ -1,9 +1,10 @@
-//! A ping monitor as surge-ping's README and its example `multi_ping` have users write it: one `Client`, one task per target with an
-//! interval, one line per reply or error. A rival for the benchmark, on tokio's default runtime of many threads.
+//! A ping monitor as surge-ping's README and its example `multi_ping` have users write it: one `Client`, one task per
+//! target with an interval, one line per reply or error. A rival for the benchmark, on tokio's default runtime.
 //!
-//! What the example does not say is done to its advantage: the tasks' first probes are spread over one interval, and the lines go
-//! to a file, one `write` each, as `println!` into a file does. It does nothing against a busy executor: its round-trip times are
-//! those of the library. Needs CAP_NET_RAW, or datagram ICMP sockets allowed, which the library prefers. `tests/bench/run` runs it.
+//! What the example does not say is done to its advantage: the tasks' first probes are spread over one interval, and the
+//! lines go to a file, one `write` each, as `println!` into a file does. It does nothing against a busy executor: its
+//! round-trip times are those of the library. Needs CAP_NET_RAW, or datagram ICMP sockets allowed, which the library
+//! prefers. `tests/bench/run` runs it.
 
 #![expect(clippy::disallowed_macros, clippy::print_stdout, reason = "its result is one line on stdout")]
 

@@ -3,6 +3,7 @@
 All get the same targets, the same rate, one second of patience, and write what they find to files, as they would for a user.
 """
 
+import http.client
 import ipaddress
 import json
 import re
@@ -21,7 +22,8 @@ TIMEOUT_S = 1
 # What a tool may take beyond its work before it is given up.
 PATIENCE_S = 20
 SMOKEPING_PORT = 9374
-SCRAPE_TIMEOUT_S = 60
+# As long as Prometheus waits for a scrape, unless told otherwise.
+SCRAPE_TIMEOUT_S = 10
 # fping's sequence numbers, each of which it keeps for ten seconds.
 FPING_CAP = 65_535
 
@@ -256,18 +258,21 @@ class SmokepingProber(Tool):
     def read(self, place: Path, report: Report) -> None:
         if self.scrapes.last is None:
             report.broken = True
-            report.note = "it never came to answer a scrape" if self.scrapes.first is None else "it stopped answering scrapes"
+            when = "never" if self.scrapes.first is None else "no longer"
+            report.note = f"it {when} answered a scrape within {SCRAPE_TIMEOUT_S} s"
             return
         first, last = self.scrapes.first, self.scrapes.last
         report.note = ""
         report.echoes = last.echoes.since(first.echoes)
         report.cpu_s = last.cpu_s - first.cpu_s
-        report.answered = last.count - first.count
+        counted = last.count - first.count
+        # What comes in while a slow scrape is under way is not what the CPU of the window was spent on.
+        report.answered = min(counted, report.echoes.replies)
         # Both of its own counts come from the same scrape, as the kernel's do not.
-        report.unanswered = last.requests - first.requests - report.answered
+        report.unanswered = last.requests - first.requests - counted
         report.window_ns = (first.at_ns, last.at_ns)
-        if report.answered:
-            report.mean_ns = (last.sum_s - first.sum_s) / report.answered * 1e9
+        if counted:
+            report.mean_ns = (last.sum_s - first.sum_s) / counted * 1e9
 
 
 @dataclass
@@ -318,7 +323,7 @@ class Scrapes:
                 self.first = Scrape.take(pid)
                 return False
             self.last = Scrape.take(pid)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             # It does not listen yet, or is too busy to answer.
             return self.first is not None
         return True

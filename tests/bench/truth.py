@@ -4,6 +4,7 @@ capture. None of them asks the tool under measurement."""
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -93,8 +94,10 @@ class Simnet:
         command = [program, "--script", str(place / "simnet.toml"), "--journal", str(self.journal)]
         with open(self._err, "wb") as stderr:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
-        if self._process.stdout.readline().strip() != b"ready":
-            self.stop()
+
+    def wait_until_ready(self) -> None:
+        readable, _, _ = select.select([self._process.stdout], [], [], READY_S)
+        if not readable or self._process.stdout.readline().strip() != b"ready":
             raise RuntimeError("the simulated network did not start: " + self._err.read_text(errors="replace").strip())
 
     def stop(self) -> None:
@@ -128,6 +131,7 @@ class Simnet:
 def simnet(program: str, script: str, place: Path) -> Iterator[Simnet]:
     network = Simnet(program, script, place)
     try:
+        network.wait_until_ready()
         yield network
     finally:
         network.stop()
@@ -146,10 +150,11 @@ class Capture:
         command += ["--time-stamp-precision=nano", "-w", str(self._file), "icmp"]
         with open(self._err, "wb") as stderr:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_S
         while b"listening on" not in self._err.read_bytes():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
                 raise RuntimeError("tcpdump did not start: " + self._err.read_text(errors="replace").strip())
             time.sleep(0.02)
 
@@ -195,6 +200,7 @@ def _sort(packet: bytes, at_ns: int, probes: _Probes) -> None:
 def capture(interface: str, place: Path) -> Iterator[Capture]:
     capturing = Capture(interface, place)
     try:
+        capturing.wait_until_ready()
         yield capturing
         # What has just been seen is still on its way to the file.
         time.sleep(0.2)
