@@ -2,6 +2,30 @@
 //!
 //! It reads and converts; what a step or a suspend means, `monitor` decides.
 
+#[cfg(debug_assertions)]
+mod rehearsal;
+/// What ships tells the time of the machine, and nothing else.
+#[cfg(not(debug_assertions))]
+mod rehearsal {
+    use crate::monitor::time::{Boot, Mono, Now, Wall};
+
+    pub(super) fn reading(machine: Now) -> Now {
+        machine
+    }
+
+    pub(super) fn monotonic(machine: Mono) -> Mono {
+        machine
+    }
+
+    pub(super) fn stamp(machine: Wall) -> Wall {
+        machine
+    }
+
+    pub(super) fn alarm(at: Boot, _: Now) -> Boot {
+        at
+    }
+}
+
 use std::io;
 use std::time::Duration;
 
@@ -24,10 +48,10 @@ const ATTEMPTS: u32 = 4;
 pub fn now() -> Now {
     let mut best: Option<(Duration, Now)> = None;
     for _ in 0..ATTEMPTS {
-        let before = monotonic();
+        let before = machine_monotonic();
         let wall = Wall::from_nanos(nanos(ClockId::Realtime));
         let boot = Boot::from_nanos(unsigned(nanos(ClockId::Boottime)));
-        let mono = monotonic();
+        let mono = machine_monotonic();
         let spread = mono - before;
         if best.is_none_or(|(least, _)| spread < least) {
             best = Some((spread, Now { mono, wall, boot }));
@@ -36,17 +60,22 @@ pub fn now() -> Now {
             break;
         }
     }
-    best.map(|(_, now)| now).unwrap_or_default()
+    rehearsal::reading(best.map(|(_, now)| now).unwrap_or_default())
 }
 
 /// Reads CLOCK_MONOTONIC alone: for the stamp just before a packet is sent.
 pub fn monotonic() -> Mono {
+    rehearsal::monotonic(machine_monotonic())
+}
+
+fn machine_monotonic() -> Mono {
     Mono::from_nanos(unsigned(nanos(ClockId::Monotonic)))
 }
 
 /// Brings a receive stamp of the kernel, which is a reading of CLOCK_REALTIME, onto the monotonic clock: as long ago as the wall
 /// clock says it was. `now` was read after the packet; a stamp of the future is none, the clock was set in between.
 pub fn stamp(arrived: Wall, now: Now) -> Option<Stamp> {
+    let arrived = rehearsal::stamp(arrived);
     (arrived <= now.wall).then(|| Stamp { mono: now.mono - (now.wall - arrived), wall: arrived })
 }
 
@@ -88,7 +117,7 @@ impl Alarm {
         }
         self.set = at;
         // A time of zero unsets the timer.
-        let nanos = at.map_or(0, |at| i64::try_from(at.as_nanos().max(1)).unwrap_or(i64::MAX));
+        let nanos = at.map_or(0, |at| i64::try_from(rehearsal::alarm(at, now).as_nanos().max(1)).unwrap_or(i64::MAX));
         let it_value = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
         timerfd_settime(self.timer.fd(), TimerfdTimerFlags::ABSTIME, &once)?;

@@ -20,6 +20,7 @@ use crate::config::{self, Environment, Format, Layout, Log, Problems, Settings};
 use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
 use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
+use crate::memory;
 use crate::monitor::record::Record;
 use crate::monitor::target::{IpVersion, Target};
 use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
@@ -85,6 +86,7 @@ pub fn run(config: &Path) -> Result<(), Error> {
         // Before anything takes time: a reload asked for meanwhile must not kill.
         let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
         let settings = config::load(config, &environment())?;
+        memory::give_back();
         Daemon::start(config, settings, signals)?.run().await
     });
     // A reload that hangs on a dead file system must not keep the process.
@@ -147,6 +149,7 @@ impl Daemon {
         let (config, log, in_force) = (self.config.clone(), self.parts.log.clone(), self.log.clone());
         self.reload = Some(tokio::task::spawn_blocking(move || {
             let settings = config::load(&config, &environment())?;
+            memory::give_back();
             permitted(&settings.targets)?;
             if settings.log == in_force {
                 log.reopen();

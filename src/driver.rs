@@ -17,19 +17,15 @@ use crate::icmp::engine::{self, Engine, Incoming, Load};
 use crate::monitor::identity::{Identity, TargetId};
 use crate::monitor::record::{Record, SendError};
 use crate::monitor::sample::{Arrival, Sample};
-use crate::monitor::schedule::{GRID, ceil_to_grid};
+use crate::monitor::schedule::LOADED;
 use crate::monitor::target::{Addr, Target};
 use crate::monitor::time::{Mono, Now, Stamp};
 use crate::monitor::{self, Lookup, Monitor, Probe, Start};
 
-/// From this many probes a second on, the loop looks at the sockets on the schedule's grid instead of waking for every reply. Below
-/// it a wake-up a reply costs less than two per cent of a core, and the line is there at once.
-const LOADED: f64 = 400.0;
-
-/// Under load, records are handed over when there are this many or the oldest is this old, whichever is first: waking the log's
-/// thread for each handful costs more than writing their lines.
-const FLUSH_RECORDS: usize = 32;
-const FLUSH_AFTER: Duration = GRID;
+/// Under load, records are handed over when there are this many or the oldest would be older than this at the next turn, whichever
+/// is first: waking the log's thread for each handful costs more than writing their lines.
+const FLUSH_RECORDS: usize = 256;
+const FLUSH_WITHIN: Duration = Duration::from_millis(10);
 
 /// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
 const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
@@ -219,7 +215,8 @@ impl<O: Outlet> Driver<O> {
         {
             flow = self.handle_command(command, now)?;
         }
-        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > GRID) {
+        let grid = self.monitor.grid().step();
+        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > grid) {
             // After a stall, what waits comes first, before there is more of it and before its lines are out of order.
             self.receive();
         }
@@ -254,13 +251,13 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn set_targets(&mut self, targets: &[Arc<Target>], now: Now) -> io::Result<()> {
-        let rate = targets.iter().map(|target| 1.0 / target.interval.as_secs_f64()).sum();
+        self.monitor.handle_targets(targets, now);
+        let rate = self.monitor.rate();
         let size = targets.iter().map(|target| usize::from(target.size)).max().unwrap_or(0);
         self.loaded = rate >= LOADED;
         self.finite = targets.iter().all(|target| target.count.is_some());
         self.engine.set_load(Load { rate, size });
         self.engine.set_armed(!self.loaded)?;
-        self.monitor.handle_targets(targets, now);
         let used = self.monitor.sockets_in_use();
         self.engine.retain(|socket| used.contains(&socket));
         Ok(())
@@ -284,7 +281,8 @@ impl<O: Outlet> Driver<O> {
     fn send_due(&mut self, now: Now) {
         while let Some(probe) = self.monitor.poll_probe(now) {
             let (sent, result) = self.send(&probe, now);
-            self.monitor.handle_sent(&probe, sent, result);
+            let took = clock::monotonic() - sent.mono;
+            self.monitor.handle_sent(&probe, sent, took, result);
         }
     }
 
@@ -310,7 +308,8 @@ impl<O: Outlet> Driver<O> {
         }
         self.unflushed.count += self.records.len();
         self.records.drain(..).for_each(|record| self.outlet.record(record));
-        let ripe = self.unflushed.count >= FLUSH_RECORDS || now.mono - self.unflushed.since >= FLUSH_AFTER;
+        let at_next_turn = now.mono - self.unflushed.since + self.monitor.grid().step();
+        let ripe = self.unflushed.count >= FLUSH_RECORDS || at_next_turn >= FLUSH_WITHIN;
         if self.unflushed.count > 0 && (ripe || !self.loaded) {
             self.flush();
         }
@@ -331,7 +330,8 @@ impl<O: Outlet> Driver<O> {
     fn deadline(&mut self, now: Now) -> Option<Mono> {
         let due = self.monitor.poll_deadline();
         let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
-        let look = look.then(|| ceil_to_grid(now.mono + GRID / 2));
+        let grid = self.monitor.grid();
+        let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
         due.into_iter().chain(look).min()
     }
 

@@ -28,6 +28,7 @@
 //! | [`logging`] | what the program says about itself |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
+//! | `memory` | what is no longer needed, back to the system |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
 //!
@@ -43,7 +44,7 @@
 //! 6. **Few sockets**: one for each family and set of options, never one for each target.
 //! 7. **Booleans that travel are enums, numbers carry their unit in the type**, and no `_` arm hides one of our own variants.
 //! 8. **What ships is tested as it ships**: sample configurations, manual page, README's commands.
-//! 9. **`unsafe` only in [`icmp::socket`] and `watch`**, each block with its reason.
+//! 9. **`unsafe` only in [`icmp::socket`], `watch` and `memory`**, each block with its reason.
 //!
 //! `tests/architecture.rs` holds the source against 1, 7 and 9 and against who may use whom.
 
@@ -55,6 +56,7 @@ pub mod driver;
 pub mod icmp;
 pub mod logging;
 mod manual;
+mod memory;
 pub mod monitor;
 pub mod ping;
 pub mod resolve;

@@ -23,39 +23,61 @@ pub type Found = Result<Vec<Addr>, Arc<str>>;
 #[derive(Debug)]
 pub struct Resolver {
     jobs: Sender<Lookup>,
-    waiting: Arc<Mutex<Receiver<Lookup>>>,
-    threads: usize,
-    /// Look-ups handed in and not finished.
-    under_way: Arc<AtomicUsize>,
+    crew: Arc<Crew>,
+    is_started: bool,
+}
+
+/// What the threads share.
+#[derive(Debug)]
+struct Crew {
+    waiting: Mutex<Receiver<Lookup>>,
+    threads: AtomicUsize,
+    /// Threads that look nothing up.
+    idle: AtomicUsize,
 }
 
 impl Resolver {
     /// A resolver without threads: they come with the names.
     pub fn new() -> Self {
         let (jobs, waiting) = mpsc::channel();
-        Self { jobs, waiting: Arc::new(Mutex::new(waiting)), threads: 0, under_way: Arc::default() }
+        let crew = Crew { waiting: Mutex::new(waiting), threads: AtomicUsize::new(0), idle: AtomicUsize::new(0) };
+        Self { jobs, crew: Arc::new(crew), is_started: false }
     }
 
     /// Has `lookup` done, and `deliver` told of its end on another thread. Never waits. A target has one look-up under way at a
     /// time, so no more wait than there are targets.
     pub fn look_up(&mut self, lookup: Lookup, deliver: impl Fn(TargetId, Found) + Clone + Send + 'static) {
-        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed);
-        if under_way >= self.threads && self.threads < THREADS && self.start_thread(deliver) {
-            self.threads += 1;
-        }
+        // The first thread only: to start a hundred takes milliseconds, and the caller has probes to send.
+        self.is_started = self.is_started || start_thread(&self.crew, deliver);
         // The receiver lives as long as this resolver does.
         let _ = self.jobs.send(lookup);
     }
+}
 
-    fn start_thread(&self, deliver: impl Fn(TargetId, Found) + Send + 'static) -> bool {
-        let (waiting, under_way) = (Arc::clone(&self.waiting), Arc::clone(&self.under_way));
-        let work = move || {
-            while let Some(lookup) = next(&waiting) {
-                deliver(lookup.target, look_up(&lookup.host));
-                under_way.fetch_sub(1, Ordering::Relaxed);
-            }
-        };
-        thread::Builder::new().name("resolver".into()).spawn(work).is_ok()
+/// Starts a thread, unless there are enough. A thread that takes a look-up and leaves nobody idle starts another first, so that one
+/// is always there for the next look-up.
+fn start_thread<D: Fn(TargetId, Found) + Clone + Send + 'static>(crew: &Arc<Crew>, deliver: D) -> bool {
+    if crew.threads.fetch_add(1, Ordering::Relaxed) >= THREADS {
+        crew.threads.fetch_sub(1, Ordering::Relaxed);
+        return false;
+    }
+    crew.idle.fetch_add(1, Ordering::Relaxed);
+    let own = Arc::clone(crew);
+    let started = thread::Builder::new().name("resolver".into()).spawn(move || work(&own, &deliver)).is_ok();
+    if !started {
+        crew.idle.fetch_sub(1, Ordering::Relaxed);
+        crew.threads.fetch_sub(1, Ordering::Relaxed);
+    }
+    started
+}
+
+fn work<D: Fn(TargetId, Found) + Clone + Send + 'static>(crew: &Arc<Crew>, deliver: &D) {
+    while let Some(lookup) = next(&crew.waiting) {
+        if crew.idle.fetch_sub(1, Ordering::Relaxed) == 1 {
+            start_thread(crew, deliver.clone());
+        }
+        deliver(lookup.target, look_up(&lookup.host));
+        crew.idle.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -105,6 +127,7 @@ fn words(error: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::sync::Barrier;
     use std::time::Duration;
 
     use super::*;
@@ -128,6 +151,35 @@ mod tests {
                 (id, Err(error)) if id == target(1) => assert!(!error.contains("failed to lookup"), "{error}"),
                 (id, found) => panic!("{id:?}: {found:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_caller_starts_one_thread_whatever_the_number_of_names() {
+        let mut resolver = Resolver::new();
+        let crew = Arc::clone(&resolver.crew);
+        let _nobody_goes_on = crew.waiting.lock().expect("no other test has it");
+        for index in 0..20 {
+            resolver.look_up(Lookup { target: target(index), host: "127.0.0.1".into() }, |_, _| {});
+        }
+        assert_eq!(crew.threads.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn look_ups_that_hang_hold_up_no_further_one() {
+        const LOOKUPS: usize = 20;
+        let (tell, told) = mpsc::channel();
+        let all_under_way = Arc::new(Barrier::new(LOOKUPS));
+        let deliver = move |target, _| {
+            all_under_way.wait();
+            tell.send(target).expect("listening");
+        };
+        let mut resolver = Resolver::new();
+        for index in 0..LOOKUPS {
+            resolver.look_up(Lookup { target: target(index), host: "127.0.0.1".into() }, deliver.clone());
+        }
+        for _ in 0..LOOKUPS {
+            told.recv_timeout(Duration::from_secs(60)).expect("each has a thread of its own");
         }
     }
 

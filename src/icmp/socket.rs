@@ -17,9 +17,10 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, sendmsg, sendto, setsockopt,
-    sockopt,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, sendmsg, setsockopt, sockopt,
 };
+use rustix::net::SendFlags;
+use rustix::net::addr::SocketAddrArg;
 use socket2::{SockFilter, SockRef, Type};
 use surge_ping::{AsyncSocket, Config, ICMP};
 
@@ -225,15 +226,14 @@ impl Socket {
     /// Those of sendto(2). On a datagram socket also an error that an earlier packet met on its way and that was not read off the
     /// error queue: then this packet was not sent and may be sent again.
     pub fn send(&self, packet: &[u8], to: Addr) -> Result<(), Errno> {
-        let (fd, flags) = (self.fd.as_raw_fd(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         loop {
             let sent = match (to.ip, self.source) {
-                (IpAddr::V4(ip), _) => sendto(fd, packet, &SockaddrIn::from(SocketAddrV4::new(ip, 0)), flags),
+                (IpAddr::V4(ip), _) => send_to(&self.fd, packet, &SocketAddrV4::new(ip, 0)),
                 (IpAddr::V6(ip), Some(IpAddr::V6(source))) => {
-                    send_from(fd, packet, source, SocketAddrV6::new(ip, 0, 0, to.scope), flags)
+                    send_from(&self.fd, packet, source, SocketAddrV6::new(ip, 0, 0, to.scope))
                 }
                 (IpAddr::V6(ip), Some(IpAddr::V4(_)) | None) => {
-                    sendto(fd, packet, &SockaddrIn6::from(SocketAddrV6::new(ip, 0, 0, to.scope)), flags)
+                    send_to(&self.fd, packet, &SocketAddrV6::new(ip, 0, 0, to.scope))
                 }
             };
             match sent {
@@ -285,10 +285,17 @@ impl AsFd for Socket {
 /// Sends from an address that the packet itself names (ipv6(7), IPV6_PKTINFO), which the kernel holds against the addresses it has:
 /// EINVAL where it is not among them. To whom a socket is bound, it looks only once in IPv6, and goes on sending from an address that
 /// has gone.
-fn send_from(fd: i32, packet: &[u8], source: Ipv6Addr, to: SocketAddrV6, flags: MsgFlags) -> nix::Result<usize> {
+fn send_from(fd: &OwnedFd, packet: &[u8], source: Ipv6Addr, to: SocketAddrV6) -> Result<usize, Errno> {
     let info = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: 0 };
     let controls = [ControlMessage::Ipv6PacketInfo(&info)];
-    sendmsg(fd, &[IoSlice::new(packet)], &controls, flags, Some(&SockaddrIn6::from(to)))
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    sendmsg(fd.as_raw_fd(), &[IoSlice::new(packet)], &controls, flags, Some(&SockaddrIn6::from(to)))
+}
+
+/// Through rustix, which makes the system call without the C library's point of cancellation: this is called for each probe.
+fn send_to(fd: &OwnedFd, packet: &[u8], to: &impl SocketAddrArg) -> Result<usize, Errno> {
+    let sent = rustix::net::sendto(fd, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, to);
+    sent.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }
 
 // linux/icmp.h and linux/icmpv6.h; the libc crate has neither.

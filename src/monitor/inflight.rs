@@ -7,7 +7,7 @@
 //! | a whole reply, its stamp within the timeout | `Reply` |
 //! | the timeout passes and every packet that arrived within it has been read | `Lost`, unanswered |
 //! | an ICMP error quotes it, or its reply is damaged or comes from another address | `Lost`, with that cause |
-//! | a receive buffer may have dropped its reply; the clock was set while a reply waited | `Unmeasured` |
+//! | a receive buffer may have dropped its reply; the clock was set while a reply waited; it may have left late | `Unmeasured` |
 //! | the system was suspended, the target removed, pingtest stopped | voided: not measured |
 //!
 //! Later packets amend: a whole reply turns any loss into `Late`, a cause turns an unanswered loss into an `Explained` one, a
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 use super::sample::Arrival;
 use super::time::{Mono, Stamp, Wall};
+
+/// A sending that takes this long or as long as the timeout is not taken for an instant: no machine in good order takes a tenth of it.
+const MAX_SENDING: Duration = Duration::from_millis(5);
 
 /// How long after its deadline a lost probe can still be amended. Replies this late were seen on mobile links whose buffers
 /// hold a minute of traffic.
@@ -52,6 +55,10 @@ struct Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// Open, and its sending took so many milliseconds.
+    Doubtful {
+        millis: u32,
+    },
     Answered,
     Lost(Cause),
     Void,
@@ -107,6 +114,11 @@ pub enum Obstacle {
     LocalDrops,
     /// The clock was set while the reply waited, so its arrival lies on both sides of the deadline.
     ArrivalUnknown,
+    /// The process stood still while it sent the probe, so that nobody can tell when it left.
+    Stalled {
+        /// For how long, milliseconds.
+        millis: u32,
+    },
 }
 
 /// What a packet did.
@@ -149,18 +161,26 @@ impl Inflight {
         self.timeout
     }
 
-    /// A probe has left. Numbers must rise.
-    pub fn handle_sent(&mut self, seq: u64, sent: Stamp) {
+    /// A probe has left within the time `took` from `sent` on. Where that is long, the process stood still before the probe left, or
+    /// after: which of the two, only a prompt reply can tell. Numbers must rise.
+    pub fn handle_sent(&mut self, seq: u64, sent: Stamp, took: Duration) {
         self.forget(sent.mono);
-        self.probes.push_back(Probe { seq, sent, state: State::Open });
+        let doubtful = State::Doubtful { millis: u32::try_from(took.as_millis()).unwrap_or(u32::MAX) };
+        let state = if took < self.max_sending() { State::Open } else { doubtful };
+        self.probes.push_back(Probe { seq, sent, state });
+    }
+
+    fn max_sending(&self) -> Duration {
+        MAX_SENDING.min(self.timeout)
     }
 
     /// A whole reply from the address probed.
     pub fn handle_reply(&mut self, seq: u64, arrival: Arrival) -> Effect {
-        let timeout = self.timeout;
+        let (timeout, longest) = (self.timeout, self.max_sending());
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
             State::Open => return probe.answer(arrival, timeout),
+            State::Doubtful { millis } => return Effect::Judged(probe.answer_doubtful(arrival, longest, millis)),
             State::Lost(cause) => Ruling::Late(cause),
             State::Answered => Ruling::Duplicate,
             State::Void => return Effect::Stale,
@@ -173,7 +193,7 @@ impl Inflight {
     pub fn handle_failure(&mut self, seq: u64, cause: Cause, arrival: Arrival) -> Effect {
         let Some(probe) = self.find(seq) else { return Effect::Stale };
         let ruling = match probe.state {
-            State::Open => Ruling::Lost(cause),
+            State::Open | State::Doubtful { .. } => Ruling::Lost(cause),
             State::Lost(Cause::Unanswered) => Ruling::Explained(cause),
             State::Lost(Cause::Unreachable | Cause::Damaged | Cause::DifferentAddress) | State::Answered => {
                 return Effect::Redundant;
@@ -188,11 +208,13 @@ impl Inflight {
     /// last seen to have dropped something. `None` where the probe is decided already, or its deadline is still to come.
     pub fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>) -> Option<Verdict> {
         let after = self.timeout;
-        let probe =
-            self.find(seq).filter(|probe| probe.state == State::Open && probe.sent.mono + after <= drained.mono)?;
+        let probe = self.find(seq).filter(|probe| probe.is_open() && probe.sent.mono + after <= drained.mono)?;
         let ruling = if dropped.is_some_and(|dropped| dropped >= probe.sent.mono) {
             probe.state = State::Void;
             Ruling::Unmeasured(Obstacle::LocalDrops)
+        } else if let State::Doubtful { millis } = probe.state {
+            probe.state = State::Void;
+            Ruling::Unmeasured(Obstacle::Stalled { millis })
         } else {
             probe.state = State::Lost(Cause::Unanswered);
             Ruling::Lost(Cause::Unanswered)
@@ -203,7 +225,7 @@ impl Inflight {
     /// Gives up every open probe as not measured.
     pub fn void(&mut self) -> Option<Voided> {
         let mut voided: Option<Voided> = None;
-        for probe in self.probes.iter_mut().filter(|probe| probe.state == State::Open) {
+        for probe in self.probes.iter_mut().filter(|probe| probe.is_open()) {
             probe.state = State::Void;
             let so_far = voided.get_or_insert(Voided { first: probe.seq, last: probe.seq, count: 0 });
             so_far.last = probe.seq;
@@ -214,7 +236,7 @@ impl Inflight {
 
     /// Whether the probe still waits for its verdict.
     pub fn is_open(&self, seq: u64) -> bool {
-        self.index(seq).is_some_and(|index| self.probes[index].state == State::Open)
+        self.index(seq).is_some_and(|index| self.probes[index].is_open())
     }
 
     /// The lowest number remembered.
@@ -242,7 +264,7 @@ impl Inflight {
 
     fn forget(&mut self, now: Mono) {
         let keep = |probe: &Probe| match probe.state {
-            State::Open => true,
+            State::Open | State::Doubtful { .. } => true,
             State::Lost(_) => now - probe.sent.mono < self.timeout + REMEMBER_LOST,
             State::Answered | State::Void => now - probe.sent.mono < REMEMBER_ANSWERED,
         };
@@ -269,6 +291,21 @@ impl Probe {
         let cause = Cause::Unanswered;
         let lost = Verdict { ruling: Ruling::Lost(cause), at: self.sent.wall + timeout, after: timeout, ..reply };
         Effect::Overdue { lost, late: Verdict { ruling: Ruling::Late(cause), ..reply } }
+    }
+
+    /// The first whole reply to a probe whose sending took long. If it came at once, so the probe left at once.
+    fn answer_doubtful(&mut self, arrival: Arrival, longest: Duration, millis: u32) -> Verdict {
+        let reply = self.arrived(arrival, Ruling::Reply);
+        if reply.after < longest {
+            self.state = State::Answered;
+            return reply;
+        }
+        self.state = State::Void;
+        Verdict { ruling: Ruling::Unmeasured(Obstacle::Stalled { millis }), ..reply }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open | State::Doubtful { .. })
     }
 
     /// A verdict by a packet: its arrival by the kernel's stamp where that is plausible, else by when it was read.

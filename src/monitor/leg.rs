@@ -142,11 +142,18 @@ impl Leg {
         Record { at, target: Arc::clone(&self.target), addr, event }
     }
 
-    pub(super) fn handle_sent(&mut self, seq: u64, sent: Stamp, result: Result<(), SendError>, out: &mut Vec<Record>) {
+    pub(super) fn handle_sent(
+        &mut self,
+        seq: u64,
+        sent: Stamp,
+        took: Duration,
+        result: Result<(), SendError>,
+        out: &mut Vec<Record>,
+    ) {
         match result {
             Ok(()) => {
                 self.window.handle_sent();
-                self.inflight.handle_sent(seq, sent);
+                self.inflight.handle_sent(seq, sent, took);
             }
             Err(error) => {
                 self.window.not_sent += 1;
@@ -306,6 +313,7 @@ fn common_event(seq: u64, verdict: &Verdict) -> Option<Event> {
             let reason = match obstacle {
                 Obstacle::LocalDrops => Reason::LocalDrops,
                 Obstacle::ArrivalUnknown => Reason::ArrivalUnknown,
+                Obstacle::Stalled { millis } => Reason::Stalled(Duration::from_millis(millis.into())),
             };
             Some(Event::NotMeasured { first: seq, last: seq, count: 1, reason })
         }

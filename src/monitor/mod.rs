@@ -23,13 +23,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use agenda::Agenda;
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
 use leg::{Echo, EchoSeen, Leg, Route};
 use lookup::Lookups;
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
-use schedule::{Schedule, Slot, ceil_to_grid};
+use schedule::{Grid, Schedule, Slot, Timing};
 use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
@@ -160,11 +162,14 @@ pub struct Monitor {
     identity: Identity,
     start: Start,
     t0: Mono,
+    /// Probes a second, all targets together.
+    rate: f64,
     last: Now,
     /// Boxed, so that one that has gone leaves eight bytes behind: its number is never used again.
     legs: Vec<Option<Box<Leg>>>,
     by_name: HashMap<Name, TargetId>,
-    by_addr: HashMap<IpAddr, Vec<TargetId>>,
+    /// Seldom more than one each.
+    by_addr: HashMap<IpAddr, SmallVec<[TargetId; 4]>>,
     sockets: Vec<SocketKey>,
     /// When each socket was last seen to have dropped something.
     dropped: Vec<Option<Mono>>,
@@ -182,7 +187,8 @@ impl Monitor {
         Self {
             identity,
             start,
-            t0: ceil_to_grid(now.mono),
+            t0: Grid::COARSE.ceil(now.mono),
+            rate: 0.0,
             last: now,
             legs: Vec::new(),
             by_name: HashMap::new(),
@@ -201,6 +207,7 @@ impl Monitor {
     /// These targets are wanted from here on. Unchanged ones go on undisturbed; a changed one keeps its numbers and counts if
     /// it still means the same host; the others end, or start with number 1.
     pub fn handle_targets(&mut self, targets: &[Arc<Target>], now: Now) {
+        self.rate = targets.iter().map(|target| 1.0 / target.interval.as_secs_f64()).sum();
         let wanted: HashMap<&Name, &Arc<Target>> = targets.iter().map(|target| (&target.name, target)).collect();
         for index in 0..self.legs.len() {
             let Some(present) = self.legs[index].as_ref().map(|leg| Arc::clone(&leg.target)) else { continue };
@@ -249,12 +256,13 @@ impl Monitor {
         }
     }
 
-    /// The probe that [`Self::poll_probe`] handed out has left at `sent`, or has been refused.
-    pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, result: Result<(), SendError>) {
+    /// The probe that [`Self::poll_probe`] handed out has left within the time `took` from `sent` on, or has been refused.
+    pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, took: Duration, result: Result<(), SendError>) {
+        let grid = self.grid();
         let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
-        leg.handle_sent(probe.id.seq, sent, result, &mut self.records);
+        leg.handle_sent(probe.id.seq, sent, took, result, &mut self.records);
         if result.is_ok() {
-            let judged = ceil_to_grid(sent.mono + leg.timeout() + GRACE);
+            let judged = grid.ceil(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
         } else {
             self.note_lookup(probe.id.target);
@@ -404,6 +412,16 @@ impl Monitor {
         self.legs.iter().flatten().map(|leg| (&leg.target, leg.addr(), &leg.window))
     }
 
+    /// Probes a second, all targets together.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The instants at which things are done together.
+    pub fn grid(&self) -> Grid {
+        Grid::for_rate(self.rate)
+    }
+
     /// Replies put down to no target.
     pub fn strays(&self) -> Strays {
         self.strays
@@ -504,7 +522,8 @@ impl Monitor {
         };
         let lookups = matches!(target.host, Host::Name(_)).then(|| Lookups::new(target.resolve_every, now.mono));
         let first_seq = former.as_ref().map_or(1, |former| former.schedule.newest() + 1);
-        let schedule = Schedule::new(self.t0_at(now), target.timing(), now.mono, first_seq);
+        let timing = Timing { phase: self.grid().floor(target.phase), ..target.timing() };
+        let schedule = Schedule::new(self.t0_at(now), timing, now.mono, first_seq);
         let mut leg = Leg::new(Arc::clone(target), schedule, lookups);
         let addr = match &target.host {
             Host::Address(addr) => Some(*addr),
@@ -552,19 +571,19 @@ impl Monitor {
 
     /// The slots of a target without an address begin to pass only when its first look-up has had its chance.
     fn await_address(&mut self, id: TargetId, now: Now) {
-        let t0 = self.t0_at(now);
+        let (t0, grid) = (self.t0_at(now), self.grid());
         if let Some(leg) = leg_mut(&mut self.legs, id) {
             leg.awaits_address = true;
-            leg.schedule.restart(t0, leg.target.phase, now.mono + FIRST_LOOKUP_PATIENCE);
+            leg.schedule.restart(t0, grid.floor(leg.target.phase), now.mono + FIRST_LOOKUP_PATIENCE);
         }
         self.note_slot(id);
     }
 
     fn begin_timetable(&mut self, id: TargetId, now: Now) {
-        let t0 = self.t0_at(now);
+        let (t0, grid) = (self.t0_at(now), self.grid());
         let Some(leg) = leg_mut(&mut self.legs, id).filter(|leg| leg.awaits_address) else { return };
         leg.awaits_address = false;
-        leg.schedule.restart(t0, leg.target.phase, now.mono);
+        leg.schedule.restart(t0, grid.floor(leg.target.phase), now.mono);
         self.note_slot(id);
     }
 
@@ -626,16 +645,16 @@ fn leg_mut(legs: &mut [Option<Box<Leg>>], id: TargetId) -> Option<&mut Leg> {
     legs.get_mut(id.index())?.as_deref_mut()
 }
 
-fn note_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+fn note_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
     let ids = by_addr.entry(ip).or_default();
     if !ids.contains(&id) {
         ids.push(id);
     }
 }
 
-fn forget_addr(by_addr: &mut HashMap<IpAddr, Vec<TargetId>>, ip: IpAddr, id: TargetId) {
+fn forget_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
     if let Some(ids) = by_addr.get_mut(&ip) {
-        ids.retain(|&other| other != id);
+        ids.retain(|other| *other != id);
         if ids.is_empty() {
             by_addr.remove(&ip);
         }

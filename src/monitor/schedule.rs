@@ -12,14 +12,49 @@ use super::time::Mono;
 /// highest rate we aim at, 100,000 probes a second, it bounds what is sent at once to 10,000 packets.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
-/// Phases, judgements and, under load, looks at what has arrived lie on this grid, so that they share wake-ups: with a thousand
-/// targets a second, each wake-up serves five. A burst of one grid step is 250 packets at 50,000 probes a second.
-pub const GRID: Duration = Duration::from_millis(5);
+/// From this many probes a second on, the sockets are looked at on the grid instead of for every reply. Below it a wake-up a reply
+/// costs less than two per cent of a core, and the line is there at once.
+pub const LOADED: f64 = 400.0;
 
-/// The first instant of the grid that is not before `at`.
-pub fn ceil_to_grid(at: Mono) -> Mono {
-    let step = GRID.as_nanos() as u64;
-    Mono::from_nanos(at.as_nanos().div_ceil(step).saturating_mul(step))
+/// Up to this many probes a second a loaded grid is coarse: a step of it is never more than 25 packets at once, and half the
+/// wake-ups are half the cost.
+const COARSE_BELOW: f64 = 2_500.0;
+
+/// The instants at which things are done together. Phases, judgements and, under load, looks at what has arrived lie on it, so that
+/// they share wake-ups: with a thousand targets a second, each wake-up serves ten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid(Duration);
+
+impl Grid {
+    /// A burst of one step is 50 packets at 10,000 probes a second.
+    pub const FINE: Self = Self(Duration::from_millis(5));
+    /// The longest step: every line is to be written within 10 ms of its packet.
+    pub const COARSE: Self = Self(Duration::from_millis(10));
+
+    /// The grid for so many probes a second.
+    pub fn for_rate(rate: f64) -> Self {
+        if (LOADED..COARSE_BELOW).contains(&rate) { Self::COARSE } else { Self::FINE }
+    }
+
+    /// From one instant to the next.
+    pub fn step(self) -> Duration {
+        self.0
+    }
+
+    /// The first instant that is not before `at`.
+    pub fn ceil(self, at: Mono) -> Mono {
+        Mono::from_nanos(at.as_nanos().div_ceil(self.nanos()).saturating_mul(self.nanos()))
+    }
+
+    /// The greatest whole number of steps within `span`.
+    pub fn floor(self, span: Duration) -> Duration {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(nanos - nanos % self.nanos())
+    }
+
+    fn nanos(self) -> u64 {
+        self.0.as_nanos() as u64
+    }
 }
 
 /// The timetable of one target.
@@ -137,7 +172,7 @@ pub fn stable_phase(name: &str, interval: Duration) -> Duration {
     let span = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
     // hash / 2^64 is a fraction in [0, 1): multiply, then shift, and no modulo favours the low end.
     let scaled = ((u128::from(hash(name.as_bytes())) * u128::from(span)) >> 64) as u64;
-    Duration::from_nanos(scaled - scaled % GRID.as_nanos() as u64)
+    Grid::FINE.floor(Duration::from_nanos(scaled))
 }
 
 /// FNV-1a (64 bits), then MurmurHash3's finaliser: FNV alone leaves the high bits of short, similar names nearly equal, and the
@@ -251,6 +286,15 @@ mod tests {
         );
         assert_eq!(schedule.due(), None);
         assert_eq!(schedule.handle_suspend(SECOND, T0 + SECOND * 61), None);
+    }
+
+    #[test]
+    fn the_grid_is_coarse_only_where_it_saves_wake_ups_and_makes_no_burst() {
+        let rates = [1.0, 399.0, 400.0, 2_499.0, 2_500.0, 100_000.0];
+        let steps = [5, 5, 10, 10, 5, 5].map(|step| MS * step);
+        assert_eq!(rates.map(|rate| Grid::for_rate(rate).step()), steps);
+        assert_eq!(Grid::COARSE.ceil(T0 + Duration::from_nanos(1)), T0 + MS * 10);
+        assert_eq!((Grid::COARSE.ceil(T0), Grid::COARSE.floor(MS * 715)), (T0, MS * 710));
     }
 
     #[test]

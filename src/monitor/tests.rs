@@ -41,7 +41,7 @@ fn monitor(targets: &[Arc<Target>]) -> (Monitor, Vec<(Probe, Vec<u8>)>) {
     while let Some(probe) = monitor.poll_probe(at(0)) {
         let mut payload = vec![0; probe.size];
         monitor.write_payload(&probe, &mut payload);
-        monitor.handle_sent(&probe, at(0).stamp(), Ok(()));
+        monitor.handle_sent(&probe, at(0).stamp(), Duration::ZERO, Ok(()));
         sent.push((probe, payload));
     }
     assert_eq!(sent.len(), targets.len());

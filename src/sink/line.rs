@@ -13,7 +13,7 @@ mod tests;
 mod text;
 
 use std::fmt::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,14 +135,25 @@ impl<'a> Peer<'a> {
     }
 }
 
-impl fmt::Display for Peer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Peer<'_> {
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
         match (self.name, &self.addr) {
-            (Some(name), Some(addr)) => write!(f, "{name} ({addr})"),
-            (Some(name), None) => f.write_str(name),
-            (None, Some(addr)) => addr.fmt(f),
+            (Some(name), Some(addr)) => {
+                out.write_str(name)?;
+                out.write_str(" (")?;
+                addr.write(out)?;
+                out.write_str(")")
+            }
+            (Some(name), None) => out.write_str(name),
+            (None, Some(addr)) => addr.write(out),
             (None, None) => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 
@@ -169,15 +180,35 @@ impl Shown<'_> {
     }
 }
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Shown<'_> {
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
         match self {
-            Self::Literal(text) => f.write_str(text),
-            Self::Plain(ip) => ip.fmt(f),
-            Self::Zoned(ip, zone) => write!(f, "{ip}%{zone}"),
-            Self::Indexed(ip, index) => write!(f, "{ip}%{index}"),
+            Self::Literal(text) => out.write_str(text),
+            Self::Plain(IpAddr::V4(ip)) => write_v4(*ip, out),
+            Self::Plain(ip) => write!(out, "{ip}"),
+            Self::Zoned(ip, zone) => write!(out, "{ip}%{zone}"),
+            Self::Indexed(ip, index) => write!(out, "{ip}%{index}"),
         }
     }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
+    }
+}
+
+fn write_v4(ip: Ipv4Addr, out: &mut impl Write) -> fmt::Result {
+    let [first, rest @ ..] = ip.octets();
+    write_number(first.into(), out)?;
+    rest.iter().try_for_each(|&octet| {
+        out.write_str(".")?;
+        write_number(octet.into(), out)
+    })
+}
+
+fn write_number(number: u64, out: &mut impl Write) -> fmt::Result {
+    out.write_str(itoa::Buffer::new().format(number))
 }
 
 /// Why probes were not measured, in the words of both formats.
@@ -203,7 +234,7 @@ struct Span(Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
+        let millis = (self.0.as_micros() + 500) / 1000;
         if millis < 1000 {
             return write!(f, "{millis} ms");
         }

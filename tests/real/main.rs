@@ -5,6 +5,7 @@
 
 mod support;
 
+mod clocks;
 mod daemon;
 mod identity;
 mod names;
@@ -13,4 +14,5 @@ mod ping;
 mod reload;
 mod router;
 mod scale;
+mod simnet;
 mod stall;

@@ -1,11 +1,13 @@
-//! A process that is stopped and goes on later: what it missed is not measured, what arrived meanwhile is as old as it is.
+//! A process that is stopped and goes on later, or seldom has a processor: what it missed is not measured, what arrived meanwhile is
+//! as old as it is.
 
 use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::line::Line;
+use crate::support::line::{Line, assert_every_slot_has_one_outcome};
+use crate::support::load::BusyMachine;
 use crate::support::net::Pair;
 use crate::support::program::{Daemon, Rights, with_either_socket};
 use crate::support::responder::{Answer, Responder};
@@ -14,9 +16,10 @@ use crate::support::wait::{self, PATIENCE};
 with_either_socket! {
     a_stopped_process_calls_nothing_lost
     a_reply_that_may_have_found_the_buffer_full_is_not_measured
+    a_machine_with_too_much_to_do_calls_nothing_lost
 }
 
-const STOPPED: Duration = Duration::from_secs(3);
+const STOPPED: Duration = Duration::from_secs(5);
 const ROUND_TRIP: Duration = Duration::from_millis(500);
 
 fn a_stopped_process_calls_nothing_lost(rights: Rights) {
@@ -39,9 +42,7 @@ fn a_stopped_process_calls_nothing_lost(rights: Rights) {
         let rtt = Duration::from_secs_f64(reply.rtt_ms.unwrap_or_default() / 1000.0);
         assert!(rtt >= ROUND_TRIP && rtt < ROUND_TRIP + STOPPED / 3, "{reply:?}");
     }
-    let mut seqs: Vec<_> = lines.iter().flat_map(Line::seqs).collect();
-    seqs.sort_unstable();
-    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{seqs:?}");
+    assert_every_slot_has_one_outcome(&lines, "10.99.0.2");
 }
 
 /// While the process is stopped, duplicates of an earlier reply fill its receive buffer: whether an answer was among what did not
@@ -74,4 +75,40 @@ fn a_reply_that_may_have_found_the_buffer_full_is_not_measured(rights: Rights) {
     daemon.program.wait_for("stderr", "warning", |text| text.contains("packets were dropped here"));
     let lines = daemon.stop();
     assert!(lines.iter().all(|line| line.outcome != "lost"), "{lines:?}");
+}
+
+/// Two threads for each processor want it all the time and go before the program, which has a hundred targets to probe every 10 to
+/// 100 ms.
+fn a_machine_with_too_much_to_do_calls_nothing_lost(rights: Rights) {
+    let Some(pair) = Pair::new() else { return };
+    let mut daemon = Daemon::start_behind_others(&pair.near, rights, &hundred_targets());
+    daemon.expect_outcome("t0", "reply");
+    let busy = BusyMachine::start();
+    wait::pause(STOPPED);
+    drop(busy);
+    let newest = daemon.lines().iter().rfind(|line| line.target == "t0").map_or(0, Line::seq);
+    daemon.expect("a reply after the strain", |line| line.is("t0", "reply") && line.seq() > newest);
+    let lines = daemon.stop();
+    for line in &lines {
+        match line.outcome.as_str() {
+            "reply" => assert!(line.rtt_ms.is_some_and(|rtt| rtt > 0.0 && rtt <= TIMEOUT_MS.into()), "{line:?}"),
+            _ => assert_eq!(line.outcome, "not_measured", "{line:?}"),
+        }
+    }
+    let stalled: u64 =
+        lines.iter().filter(|line| line.error().starts_with("stalled")).filter_map(|line| line.count).sum();
+    assert!(stalled > 0, "the machine had time for all");
+    (0..100).for_each(|n| assert_every_slot_has_one_outcome(&lines, &format!("t{n}")));
+}
+
+const TIMEOUT_MS: u32 = 50;
+
+fn hundred_targets() -> String {
+    let target = |n: usize| {
+        let interval = [10, 20, 50, 100][n % 4];
+        format!(
+            "[[target]]\nhost = \"10.99.0.2\"\nname = \"t{n}\"\ninterval = \"{interval}ms\"\ntimeout = \"{TIMEOUT_MS}ms\"\n"
+        )
+    };
+    (0..100).map(target).collect()
 }

@@ -79,7 +79,7 @@ impl Exchange {
         let mut busy = false;
         while !self.wait(busy)? {
             busy = self.take_requests(&mut buffer)?;
-            self.send_due()?;
+            self.send_due(read_clock(ClockId::Monotonic))?;
             self.flush_now_and_then()?;
         }
         self.journal.write(&Event::End(self.counts)).map_err(Failure::Journal)?;
@@ -109,7 +109,10 @@ impl Exchange {
     fn take_requests(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
         for _ in 0..BATCH {
             let Some(packet) = self.tun.receive(buffer).map_err(Failure::Device)? else { return Ok(false) };
-            self.take_packet(packet, Moment::now())?;
+            let now = Moment::now();
+            self.take_packet(packet, now)?;
+            // What is due does not wait for the end of a burst.
+            self.send_due(now.monotonic)?;
         }
         Ok(true)
     }
@@ -159,11 +162,8 @@ impl Exchange {
         Ok(())
     }
 
-    fn send_due(&mut self) -> Result<(), Failure> {
-        while let Some(first) = self.pending.first_entry() {
-            if first.key().0 > read_clock(ClockId::Monotonic) {
-                break;
-            }
+    fn send_due(&mut self, now: Duration) -> Result<(), Failure> {
+        while let Some(first) = self.pending.first_entry().filter(|first| first.key().0 <= now) {
             let pending = first.remove();
             self.send(pending)?;
         }
@@ -190,6 +190,6 @@ impl Exchange {
 fn error_event(answer: &Answer) -> Option<ErrorEvent> {
     match answer.kind {
         Kind::Error(error) => Some(ErrorEvent { kind: error.kind, code: error.code, router: answer.from }),
-        _ => None,
+        Kind::Echo(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::weather::{Kind, Why};
+use crate::weather::{Echo, Kind, Why};
 
 /// What one write of the file holds: large enough that its cost does not count, and small enough that no answer waits for it.
 const BUFFER: usize = 1 << 16;
@@ -71,18 +71,21 @@ pub(crate) struct Counts {
 
 /// The word for a kind of answer.
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Reply => "reply",
-        Kind::Duplicate => "duplicate",
-        Kind::OtherAddress => "other_address",
-        Kind::Flip { .. } => "damaged_flip",
-        Kind::Checksum { .. } => "damaged_checksum",
-        Kind::Truncate { .. } => "truncated",
-        Kind::ForgedIdentifier { .. } => "forged_identifier",
-        Kind::ForgedSequence { .. } => "forged_sequence",
-        Kind::ForgedTag { .. } => "forged_tag",
-        Kind::ForgedForeign => "forged_foreign",
-        Kind::Error(_) => "error",
+    let echo = match kind {
+        Kind::Echo(echo) => echo,
+        Kind::Error(_) => return "error",
+    };
+    match echo {
+        Echo::Reply => "reply",
+        Echo::Duplicate => "duplicate",
+        Echo::OtherAddress => "other_address",
+        Echo::Flip { .. } => "damaged_flip",
+        Echo::Checksum { .. } => "damaged_checksum",
+        Echo::Truncate { .. } => "truncated",
+        Echo::ForgedIdentifier { .. } => "forged_identifier",
+        Echo::ForgedSequence { .. } => "forged_sequence",
+        Echo::ForgedTag { .. } => "forged_tag",
+        Echo::ForgedForeign => "forged_foreign",
     }
 }
 
@@ -123,5 +126,42 @@ impl Journal {
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.0.map_or(Ok(()), |file| file.get_ref().sync_data())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(event: &Event<'_>) -> String {
+        serde_json::to_string(event).unwrap()
+    }
+
+    #[test]
+    fn lines_are_those_of_the_manual() {
+        let [src, dst] = ["192.0.2.1", "10.1.0.7"].map(|address| address.parse().unwrap());
+        let (at, ident, seq, n) = (1_764_200_000_123_456_789, 4711, 12, 12);
+        let request = RequestEvent { at, src, dst, ident, seq, n, bytes: 64, ttl: 64, fate: &["reply"], why: None };
+        let manual = include_str!("README.md");
+        let written = line(&Event::Request(request));
+        assert!(manual.contains(&written), "{written}");
+        let answer = AnswerEvent { at, due: at, dst, ident, seq, n, kind: "reply", from: dst, error: None };
+        let written = line(&Event::Answer(answer)).replace(&at.to_string(), "…");
+        assert!(manual.contains(&written), "{written}");
+        let end = line(&Event::End(Counts::default())).replace('0', "…");
+        assert!(manual.contains(&end), "{end}");
+    }
+
+    #[test]
+    fn a_request_without_an_answer_says_why_and_an_error_what_it_is() {
+        let (src, dst): (IpAddr, IpAddr) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        let why = Some(why_word(Why::Loss));
+        let request = RequestEvent { at: 1, src, dst, ident: 2, seq: 3, n: 4, bytes: 8, ttl: 5, fate: &[], why };
+        let written = line(&Event::Request(request));
+        assert!(written.ends_with(r#","fate":[],"why":"loss"}"#), "{written}");
+        let error = Some(ErrorEvent { kind: 1, code: 4, router: src });
+        let answer = AnswerEvent { at: 1, due: 2, dst, ident: 2, seq: 3, n: 4, kind: "error", from: src, error };
+        let written = line(&Event::Answer(answer));
+        assert!(written.ends_with(r#","from":"fd00::1","type":1,"code":4,"router":"fd00::1"}"#), "{written}");
     }
 }

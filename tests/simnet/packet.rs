@@ -12,7 +12,7 @@ use etherparse::checksum::Sum16BitWords;
 use etherparse::{Icmpv4Slice, Icmpv6Slice, IpSlice, Ipv4Header, PacketBuilder, icmpv4, icmpv6, ip_number};
 
 use crate::script::Quote;
-use crate::weather::{Answer, Asked, IcmpError, Kind};
+use crate::weather::{Answer, Asked, Echo, IcmpError, Kind};
 
 /// Length of an ICMP header.
 const ICMP_HEADER: usize = 8;
@@ -68,22 +68,17 @@ impl<'a> Request<'a> {
 
     /// The packet that an answer to it is.
     pub(crate) fn answer(&self, answer: &Answer) -> Vec<u8> {
-        let mut message = match answer.kind {
-            Kind::Error(error) => self.error(error),
-            Kind::Reply
-            | Kind::Duplicate
-            | Kind::OtherAddress
-            | Kind::Flip { .. }
-            | Kind::Checksum { .. }
-            | Kind::Truncate { .. }
-            | Kind::ForgedIdentifier { .. }
-            | Kind::ForgedSequence { .. }
-            | Kind::ForgedTag { .. }
-            | Kind::ForgedForeign => self.reply(),
-        };
-        message.spoil(answer.kind);
+        match answer.kind {
+            Kind::Echo(echo) => self.echo(echo, answer),
+            Kind::Error(error) => self.error(error).packet(answer.from, self.src, answer.ttl),
+        }
+    }
+
+    fn echo(&self, echo: Echo, answer: &Answer) -> Vec<u8> {
+        let mut message = self.reply();
+        message.spoil(echo);
         let mut packet = message.packet(answer.from, self.src, answer.ttl);
-        if let Kind::Checksum { at, mask } = answer.kind {
+        if let Echo::Checksum { at, mask } = echo {
             let payload = packet.len() - message.body.len();
             packet[payload + at] ^= mask;
         }
@@ -147,19 +142,14 @@ struct Message {
 
 impl Message {
     /// Makes it wrong in the ways that its checksum covers.
-    fn spoil(&mut self, kind: Kind) {
-        match kind {
-            Kind::Flip { at, mask } => self.body[at] ^= mask,
-            Kind::Truncate { keep } => self.body.truncate(keep),
-            Kind::ForgedIdentifier { mask } => overlay(&mut self.word[..2], &mask.to_be_bytes()),
-            Kind::ForgedSequence { mask } => overlay(&mut self.word[2..], &mask.to_be_bytes()),
-            Kind::ForgedTag { mask } => overlay(&mut self.body, &mask),
-            Kind::Reply
-            | Kind::Duplicate
-            | Kind::OtherAddress
-            | Kind::Checksum { .. }
-            | Kind::ForgedForeign
-            | Kind::Error(_) => {}
+    fn spoil(&mut self, echo: Echo) {
+        match echo {
+            Echo::Flip { at, mask } => self.body[at] ^= mask,
+            Echo::Truncate { keep } => self.body.truncate(keep),
+            Echo::ForgedIdentifier { mask } => overlay(&mut self.word[..2], &mask.to_be_bytes()),
+            Echo::ForgedSequence { mask } => overlay(&mut self.word[2..], &mask.to_be_bytes()),
+            Echo::ForgedTag { mask } => overlay(&mut self.body, &mask),
+            Echo::Reply | Echo::Duplicate | Echo::OtherAddress | Echo::Checksum { .. } | Echo::ForgedForeign => {}
         }
     }
 

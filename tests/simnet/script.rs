@@ -5,6 +5,9 @@
 mod error_type;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -89,7 +92,7 @@ pub(crate) struct Keys {
     pub(crate) reorder: Option<Reorder>,
     pub(crate) duplicate: Option<Duplicate>,
     pub(crate) damage: Option<Damage>,
-    pub(crate) from: Option<From_>,
+    pub(crate) from: Option<Answerer>,
     pub(crate) forge: Option<Forge>,
     pub(crate) error: Option<Refusal>,
     pub(crate) router: Option<IpAddr>,
@@ -136,7 +139,7 @@ pub(crate) enum DamageKind {
 /// Somebody else who answers.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct From_ {
+pub(crate) struct Answerer {
     pub(crate) address: IpAddr,
     #[serde(default)]
     pub(crate) probability: Probability,
@@ -220,14 +223,22 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
     let mut prefixes = BTreeSet::new();
     for table in file.net {
         let span = table.span();
-        let mistake = |what: &str| Mistake::at(Some(span.clone()), text, what);
-        let net = table.into_inner().net().map_err(|what| mistake(&what))?;
+        let net = placed(table, Table::net).map_err(|(span, what)| Mistake::at(Some(span), text, &what))?;
         if !prefixes.insert(net.prefix) {
-            return Err(mistake(&format!("{} has a [[net]] already", net.prefix)));
+            return Err(Mistake::at(Some(span), text, &format!("{} has a [[net]] already", net.prefix)));
         }
         nets.push(net);
     }
     Ok(Script { seed: file.seed, device: file.device, nets })
+}
+
+/// What is wrong and, where a table within knows it, its place.
+type Wrong = (Option<Range<usize>>, String);
+
+/// What `read` makes of a table; if it is wrong and nobody within knows the place, it is that of the table.
+fn placed<T>(table: Spanned<Table>, read: impl FnOnce(Table) -> Result<T, Wrong>) -> Result<T, (Range<usize>, String)> {
+    let span = table.span();
+    read(table.into_inner()).map_err(|(within, what)| (within.unwrap_or(span), what))
 }
 
 #[derive(Deserialize)]
@@ -246,7 +257,7 @@ struct File {
 struct Table {
     prefix: Option<Prefix>,
     #[serde(default)]
-    change: Vec<Table>,
+    change: Vec<Spanned<Table>>,
     at: Option<Time>,
     every: Option<Time>,
     #[serde(rename = "for")]
@@ -256,7 +267,7 @@ struct Table {
     reorder: Option<ReorderTable>,
     duplicate: Option<DuplicateTable>,
     damage: Option<Damage>,
-    from: Option<From_>,
+    from: Option<Answerer>,
     forge: Option<Forge>,
     error: Option<ErrorTable>,
     router: Option<IpAddr>,
@@ -300,14 +311,17 @@ struct ErrorTable {
 }
 
 impl Table {
-    fn net(mut self) -> Result<Net, String> {
-        let Some(Prefix(prefix)) = self.prefix.take() else { return Err("[[net]] needs a prefix".into()) };
+    fn net(mut self) -> Result<Net, Wrong> {
+        let nowhere = |what: &str| (None, what.to_owned());
+        let Some(Prefix(prefix)) = self.prefix.take() else { return Err(nowhere("[[net]] needs a prefix")) };
         if self.at.is_some() || self.every.is_some() || self.length.is_some() {
-            return Err("at, every and for are keys of [[net.change]] only".into());
+            return Err(nowhere("at, every and for are keys of [[net.change]] only"));
         }
-        let changes = std::mem::take(&mut self.change).into_iter().map(|change| change.change(prefix));
-        let changes = changes.collect::<Result<_, _>>()?;
-        Ok(Net { prefix, keys: self.keys(prefix)?, changes })
+        let read = |change| placed(change, |change| change.change(prefix).map_err(|what| (None, what)));
+        let changes = std::mem::take(&mut self.change).into_iter().map(read).collect::<Result<_, _>>();
+        let changes = changes.map_err(|(span, what)| (Some(span), what))?;
+        let keys = self.keys(prefix).map_err(|what| (None, what))?;
+        Ok(Net { prefix, keys, changes })
     }
 
     fn change(self, prefix: IpNet) -> Result<Change, String> {

@@ -67,7 +67,7 @@ pub(crate) enum Why {
 }
 
 /// One answer to a request.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// How long after the request.
     pub(crate) delay: Duration,
@@ -77,8 +77,15 @@ pub(crate) struct Answer {
 }
 
 /// What kind of answer it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    Echo(Echo),
+    Error(IcmpError),
+}
+
+/// A reply, and what is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
     Reply,
     Duplicate,
     OtherAddress,
@@ -109,7 +116,6 @@ pub(crate) enum Kind {
         mask: [u8; 8],
     },
     ForgedForeign,
-    Error(IcmpError),
 }
 
 /// An ICMP error.
@@ -201,7 +207,7 @@ impl Case<'_> {
         if lost {
             return Err(Why::Loss);
         }
-        if let Some(error) = self.from_the_way() {
+        if let Some(error) = self.word_on_the_way() {
             return Ok(vec![error]);
         }
         if let Some(error) = self.refusal(errors)? {
@@ -231,7 +237,7 @@ impl Case<'_> {
     }
 
     /// What a router on the way says of a packet that has too few hops left, or is too large.
-    fn from_the_way(&self) -> Option<Answer> {
+    fn word_on_the_way(&self) -> Option<Answer> {
         if self.layers.hops.is_some_and(|&hops| self.asked.ttl < hops) {
             return Some(self.routers_word(script::time_exceeded(self.asked.dst), 0));
         }
@@ -265,14 +271,14 @@ impl Case<'_> {
         let dst = self.asked.dst;
         let other = self.layers.from.filter(|from| self.chance.strikes(Matter::From, from.probability));
         let from = other.map_or(dst, |other| other.address);
-        let plain = if from == dst { Kind::Reply } else { Kind::OtherAddress };
+        let plain = if from == dst { Echo::Reply } else { Echo::OtherAddress };
         let delay = self.delay() + self.reordering();
         let forged = self.forgery().map(|kind| {
-            let from = if kind == Kind::ForgedForeign { foreign(dst) } else { from };
-            self.answer(delay, from, kind)
+            let from = if kind == Echo::ForgedForeign { foreign(dst) } else { from };
+            self.answer(delay, from, Kind::Echo(kind))
         });
-        let reply = self.answer(delay, from, self.damage().unwrap_or(plain));
-        let duplicates = self.duplicates().map(|after| self.answer(delay + after, from, Kind::Duplicate));
+        let reply = self.answer(delay, from, Kind::Echo(self.damage().unwrap_or(plain)));
+        let duplicates = self.duplicates().map(|after| self.answer(delay + after, from, Kind::Echo(Echo::Duplicate)));
         forged.into_iter().chain([reply]).chain(duplicates).collect()
     }
 
@@ -312,7 +318,7 @@ impl Case<'_> {
     }
 
     /// There is nothing to damage in an empty payload.
-    fn damage(&self) -> Option<Kind> {
+    fn damage(&self) -> Option<Echo> {
         let &Damage { probability, kind } = self.layers.damage?;
         if self.asked.payload == 0 || !self.chance.strikes(Matter::Damage, probability) {
             return None;
@@ -320,14 +326,14 @@ impl Case<'_> {
         let at = self.chance.below(Matter::DamagePlace, self.asked.payload);
         let [mask, ..] = self.chance.mask(Matter::DamageMask);
         Some(match kind {
-            DamageKind::Flip => Kind::Flip { at, mask },
-            DamageKind::Checksum => Kind::Checksum { at, mask },
-            DamageKind::Truncate => Kind::Truncate { keep: at },
+            DamageKind::Flip => Echo::Flip { at, mask },
+            DamageKind::Checksum => Echo::Checksum { at, mask },
+            DamageKind::Truncate => Echo::Truncate { keep: at },
         })
     }
 
     /// A tag cannot be made up where there is none.
-    fn forgery(&self) -> Option<Kind> {
+    fn forgery(&self) -> Option<Echo> {
         let &Forge { probability, kind } = self.layers.forge?;
         if !self.chance.strikes(Matter::Forge, probability) {
             return None;
@@ -335,10 +341,10 @@ impl Case<'_> {
         let mask = self.chance.mask(Matter::ForgeMask);
         let short = u16::from_be_bytes([mask[0], mask[1]]);
         match kind {
-            ForgeKind::Identifier => Some(Kind::ForgedIdentifier { mask: short }),
-            ForgeKind::Sequence => Some(Kind::ForgedSequence { mask: short }),
-            ForgeKind::Tag => (self.asked.payload > 0).then_some(Kind::ForgedTag { mask }),
-            ForgeKind::Foreign => Some(Kind::ForgedForeign),
+            ForgeKind::Identifier => Some(Echo::ForgedIdentifier { mask: short }),
+            ForgeKind::Sequence => Some(Echo::ForgedSequence { mask: short }),
+            ForgeKind::Tag => (self.asked.payload > 0).then_some(Echo::ForgedTag { mask }),
+            ForgeKind::Foreign => Some(Echo::ForgedForeign),
         }
     }
 }

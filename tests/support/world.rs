@@ -14,7 +14,6 @@ use pingtest::driver::Command;
 use pingtest::monitor::identity::Identity;
 use pingtest::monitor::record::{Record, SendError};
 use pingtest::monitor::sample::{Arrival, Checksum, IcmpError, Message, Sample};
-use pingtest::monitor::schedule::GRID;
 use pingtest::monitor::target::{Addr, IpVersion, Target};
 use pingtest::monitor::time::{Boot, Mono, Now, Stamp, Wall};
 use pingtest::monitor::{Lookup, Monitor, Notice, Probe, SocketId, Start};
@@ -271,7 +270,7 @@ impl<N: Network> World<N> {
                 Command::Stop => stop = true,
             }
         }
-        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > GRID) {
+        if self.monitor.poll_deadline().is_some_and(|due| now.mono - due > self.monitor.grid().step()) {
             self.receive();
         }
         self.send_due(now);
@@ -355,7 +354,7 @@ impl<N: Network> World<N> {
                 }
                 Err(error) => Err(error),
             };
-            self.monitor.handle_sent(&probe, now.stamp(), result);
+            self.monitor.handle_sent(&probe, now.stamp(), Duration::ZERO, result);
         }
     }
 

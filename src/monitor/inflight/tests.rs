@@ -23,7 +23,7 @@ fn waited(stamped: Option<u32>, seen: u32, earliest: u32) -> Arrival {
 /// Probe 1, sent at 0 ms.
 fn one() -> Inflight {
     let mut inflight = Inflight::new(TIMEOUT);
-    inflight.handle_sent(1, T0);
+    inflight.handle_sent(1, T0, Duration::ZERO);
     inflight
 }
 
@@ -54,6 +54,39 @@ fn a_reply_a_millisecond_after_the_deadline_is_lost_and_late_whoever_reads_it_fi
     assert_eq!((lost.ruling, lost.at, lost.after), (Ruling::Lost(Cause::Unanswered), at(2000).wall, TIMEOUT));
     assert_eq!((late.ruling, late.at, late.after), (Ruling::Late(Cause::Unanswered), at(2001).wall, MS * 2001));
     assert_eq!(judged(self::lost().handle_reply(1, prompt(2001))), (Ruling::Late(Cause::Unanswered), 2001));
+}
+
+/// The process was stopped for 3 s at the sending.
+fn stopped() -> Inflight {
+    sending_took(3000)
+}
+
+fn sending_took(millis: u32) -> Inflight {
+    let mut inflight = Inflight::new(TIMEOUT);
+    inflight.handle_sent(1, T0, MS * millis);
+    inflight
+}
+
+#[test]
+fn a_stop_before_the_probe_left_is_neither_a_round_trip_nor_a_loss() {
+    let stalled = Ruling::Unmeasured(Obstacle::Stalled { millis: 3000 });
+    assert_eq!(judged(stopped().handle_reply(1, prompt(3001))), (stalled, 3001));
+    let verdict = stopped().handle_expiry(1, at(3005), None).expect("its time is up");
+    assert_eq!(verdict.ruling, stalled);
+    let verdict = stopped().handle_expiry(1, at(3005), Some(at(1).mono)).expect("its time is up");
+    assert_eq!(verdict.ruling, Ruling::Unmeasured(Obstacle::LocalDrops));
+    let voided = stopped().void();
+    assert_eq!(voided, Some(Voided { first: 1, last: 1, count: 1 }), "it is open");
+}
+
+#[test]
+fn a_stop_after_the_probe_left_does_not_hide_that_its_reply_came_at_once() {
+    assert_eq!(judged(stopped().handle_reply(1, waited(Some(4), 3001, 0))), (Ruling::Reply, 4));
+    assert_eq!(
+        judged(sending_took(4).handle_reply(1, prompt(40))),
+        (Ruling::Reply, 40),
+        "a sending that took not too long"
+    );
 }
 
 #[test]
@@ -129,7 +162,7 @@ fn a_probe_never_sent_has_no_verdict() {
 fn voiding_takes_the_open_probes_and_no_others() {
     let mut inflight = Inflight::new(TIMEOUT);
     for seq in 1..=4 {
-        inflight.handle_sent(seq, at(0));
+        inflight.handle_sent(seq, at(0), Duration::ZERO);
     }
     inflight.handle_reply(2, prompt(10));
     inflight.handle_failure(4, Cause::Unreachable, prompt(10));
@@ -143,14 +176,14 @@ fn voiding_takes_the_open_probes_and_no_others() {
 #[test]
 fn a_loss_can_be_amended_for_a_minute_and_an_answer_doubled_for_five_seconds() {
     let mut inflight = lost();
-    inflight.handle_sent(2, at(61_999));
+    inflight.handle_sent(2, at(61_999), Duration::ZERO);
     assert!(inflight.remembers(1), "its deadline was less than a minute ago");
     inflight.handle_reply(2, prompt(62_000));
-    inflight.handle_sent(3, at(62_000));
+    inflight.handle_sent(3, at(62_000), Duration::ZERO);
     assert!(!inflight.remembers(1));
-    inflight.handle_sent(4, at(66_998));
+    inflight.handle_sent(4, at(66_998), Duration::ZERO);
     assert!(inflight.remembers(2));
-    inflight.handle_sent(5, at(66_999));
+    inflight.handle_sent(5, at(66_999), Duration::ZERO);
     assert!(!inflight.remembers(2));
     assert_eq!(inflight.oldest(), Some(3), "still open");
 }
@@ -158,7 +191,7 @@ fn a_loss_can_be_amended_for_a_minute_and_an_answer_doubled_for_five_seconds() {
 #[test]
 fn numbers_may_have_gaps() {
     let mut inflight = one();
-    inflight.handle_sent(40_000_000_000, at(1000));
+    inflight.handle_sent(40_000_000_000, at(1000), Duration::ZERO);
     assert_eq!(judged(inflight.handle_reply(40_000_000_000, prompt(1010))), (Ruling::Reply, 10));
     assert!(inflight.is_open(1));
 }

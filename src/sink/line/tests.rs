@@ -138,6 +138,7 @@ fn each_reason_has_its_words() {
     let cases = [
         (Reason::Suspended(Duration::from_millis(41_000)), "suspended for 41.0 s"),
         (Reason::Suspended(Duration::from_millis(999)), "suspended for 999 ms"),
+        (Reason::Suspended(Duration::from_micros(999_700)), "suspended for 1.0 s"),
         (Reason::Stalled(Duration::from_secs(5)), "stalled for 5.0 s"),
         (Reason::Stalled(Duration::from_millis(120)), "stalled for 120 ms"),
         (Reason::LocalDrops, "local receive buffer overflowed"),

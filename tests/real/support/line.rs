@@ -1,5 +1,6 @@
 //! Lines of JSON as the program writes them: the keys of the contract and no others.
 
+use chrono::{DateTime, FixedOffset};
 use serde::Deserialize;
 
 /// One line.
@@ -37,6 +38,13 @@ impl Line {
         self.error.as_deref().unwrap_or_default()
     }
 
+    /// When its probe left; `None` where it speaks of none that did.
+    pub(crate) fn sent_at(&self) -> Option<DateTime<FixedOffset>> {
+        let parse =
+            |sent: &String| DateTime::parse_from_rfc3339(sent).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        self.sent.as_ref().map(parse)
+    }
+
     /// The numbers it speaks of: more than one where it stands for several probes without a gap.
     pub(crate) fn seqs(&self) -> std::ops::Range<u64> {
         self.seq()..self.seq() + self.count.unwrap_or(1)
@@ -47,4 +55,12 @@ impl Line {
 pub(crate) fn parse(text: &str) -> Vec<Line> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Every number of the target's from 1 to the last occurs, and none twice.
+pub(crate) fn assert_every_slot_has_one_outcome(lines: &[Line], target: &str) {
+    let outcomes = lines.iter().filter(|line| line.target == target && line.outcome != "address_changed");
+    let mut seqs: Vec<_> = outcomes.flat_map(Line::seqs).collect();
+    seqs.sort_unstable();
+    assert!(!seqs.is_empty() && seqs.iter().copied().eq(1..=seqs.len() as u64), "{target}: {seqs:?}");
 }

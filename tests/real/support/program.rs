@@ -15,6 +15,10 @@ use super::line::{self, Line};
 use super::net::Namespace;
 use super::wait::{self, PATIENCE};
 
+/// What nice(1) adds.
+const BEFORE_OTHERS: &str = "-15";
+const BEHIND_OTHERS: &str = "10";
+
 const BINARY: &str = env!("CARGO_BIN_EXE_pingtest");
 
 /// What the program may do.
@@ -126,10 +130,19 @@ impl Daemon {
 
     /// Starts it in `namespace` with this configuration, which says nothing of the log.
     pub(crate) fn start(namespace: &Namespace, rights: Rights, config: &str) -> Self {
+        Self::start_with(BEFORE_OTHERS, namespace, rights, config)
+    }
+
+    /// Starts it where everything else goes before it.
+    pub(crate) fn start_behind_others(namespace: &Namespace, rights: Rights, config: &str) -> Self {
+        Self::start_with(BEHIND_OTHERS, namespace, rights, config)
+    }
+
+    fn start_with(niceness: &str, namespace: &Namespace, rights: Rights, config: &str) -> Self {
         let dir = directory();
         write_config(dir.path(), config);
-        let args = ["run", "--config", "pingtest.toml"];
-        Self { program: Program::start_in(dir, namespace, rights, &args), read: 0 }
+        let command = command_with(niceness, namespace, rights, dir.path());
+        Self { program: Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]), read: 0 }
     }
 
     /// Puts another configuration in place and has it read.
@@ -195,7 +208,8 @@ impl Daemon {
     }
 }
 
-fn write_config(dir: &Path, config: &str) {
+/// A configuration that says nothing of the log: that is one JSON file, `log/pingtest.log`.
+pub(crate) fn write_config(dir: &Path, config: &str) {
     let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\n";
     fs::write(dir.join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
 }
@@ -210,8 +224,12 @@ pub(crate) fn directory() -> TempDir {
 /// A command that is the program in `namespace`, with these rights. It goes before whatever else keeps this machine busy: a slot
 /// missed for want of a processor is rightly told, but not what these tests are about.
 pub(crate) fn command(namespace: &Namespace, rights: Rights, dir: &Path) -> Command {
+    command_with(BEFORE_OTHERS, namespace, rights, dir)
+}
+
+fn command_with(niceness: &str, namespace: &Namespace, rights: Rights, dir: &Path) -> Command {
     let mut command = namespace.command("nice");
-    command.args(["-n", "-15"]);
+    command.args(["-n", niceness]);
     let ping_groups = match rights {
         Rights::Root => {
             command.arg(BINARY);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::script::{Damage, Delay, Duplicate, Forge, From_, Keys, Loss, Net, Rate, Refusal, Reorder};
+use crate::script::{Answerer, Damage, Delay, Duplicate, Forge, Keys, Loss, Net, Rate, Refusal, Reorder};
 
 /// The keys that hold, each from the last layer that has it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Layers<'a> {
     pub(super) reorder: Option<&'a Reorder>,
     pub(super) duplicate: Option<&'a Duplicate>,
     pub(super) damage: Option<&'a Damage>,
-    pub(super) from: Option<&'a From_>,
+    pub(super) from: Option<&'a Answerer>,
     pub(super) forge: Option<&'a Forge>,
     pub(super) error: Option<&'a Refusal>,
     pub(super) router: Option<&'a IpAddr>,

@@ -1,0 +1,159 @@
+//! What the daemon writes is what the network did: each probe held against the journal of a network that lies on command.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::support::line::Line;
+use crate::support::program::{Daemon, Rights, with_either_socket};
+use crate::support::simnet::{Answer, Event, Request, Simnet};
+
+with_either_socket! {
+    every_probe_is_told_as_the_network_dealt_with_it
+}
+
+const TIMEOUT_NS: u64 = 300_000_000;
+/// By now every answer to a probe has come, the latest after 600 ms.
+const SETTLED_NS: u64 = 1_000_000_000;
+const PROBES: u64 = 60;
+/// The way through the kernel, and the wait of the network for a processor.
+const SPENT_AROUND_MS: f64 = 50.0;
+
+/// One kind of weather for each address, of IPv4 and of IPv6 alike. No answer is due near the timeout.
+const WEATHER: [&str; 14] = [
+    "",
+    "delay = \"20ms\"",
+    "delay = { normal = { mean = \"50ms\", deviation = \"10ms\" } }\nreorder = { probability = 0.3, by = \"120ms\" }",
+    "loss = 0.3",
+    "loss = { gilbert_elliott = { p = 0.1, r = 0.3, good = 0.0, bad = 1.0 } }",
+    "delay = { list = [\"10ms\", \"600ms\", \"600ms\"], then = \"repeat\" }",
+    "delay = \"1ms\"\nduplicate = { probability = 0.5, copies = 2, after = \"2ms\" }",
+    "damage = { probability = 0.5, kind = \"flip\" }",
+    "damage = { probability = 0.5, kind = \"truncate\" }",
+    "from = { address = \"OTHER\", probability = 0.5 }",
+    "error = { type = \"admin_prohibited\", router = \"ROUTER\", probability = 0.5 }",
+    "error = { type = \"port_unreachable\", quote = \"minimal\", probability = 0.5 }\ndelay = \"3ms\"",
+    "forge = { probability = 0.5, kind = \"tag\" }",
+    "[[net.change]]\nevery = \"2s\"\nfor = \"700ms\"\ndown = true",
+];
+
+fn hosts() -> impl Iterator<Item = (IpAddr, &'static str)> {
+    WEATHER.iter().zip(1_u8..).flat_map(|(&keys, host)| {
+        let v6 = [0xfd00, 0, 0, 0, 0, 0, 0, host.into()];
+        [(IpAddr::from([10, 1, 0, host]), keys), (IpAddr::from(v6), keys)]
+    })
+}
+
+fn script() -> String {
+    let net = |(host, keys): (IpAddr, &str)| {
+        let [other, router] = if host.is_ipv6() { ["fd09::9", "fd0e::1"] } else { ["10.9.9.9", "10.254.0.1"] };
+        let keys = keys.replace("OTHER", other).replace("ROUTER", router);
+        format!("[[net]]\nprefix = \"{host}\"\n{keys}\n")
+    };
+    "seed = 7\n".to_owned() + &hosts().map(net).collect::<String>()
+}
+
+fn config() -> String {
+    let targets: String = hosts().map(|(host, _)| format!("[[target]]\nhost = \"{host}\"\n")).collect();
+    "[defaults]\ninterval = \"100ms\"\ntimeout = \"300ms\"\n".to_owned() + &targets
+}
+
+fn every_probe_is_told_as_the_network_dealt_with_it(rights: Rights) {
+    let Some(namespace) = Simnet::namespace() else { return };
+    let simnet = Simnet::start(&namespace, &script());
+    let mut daemon = Daemon::start(&namespace, rights, &config());
+    daemon.expect("the last probe", |line| line.is("10.1.0.1", "reply") && line.seq() >= PROBES);
+    let lines = daemon.stop();
+    let events = simnet.stop();
+    let requests: Vec<_> = events.iter().filter_map(as_request).collect();
+    assert_nothing_is_made_up(&requests, &lines);
+
+    let (told, answers) = (by_probe(&lines), by_request(&events));
+    let until = requests.iter().map(|request| request.at).max().unwrap_or(0) - SETTLED_NS;
+    let (mut compared, mut seen) = (0, BTreeSet::new());
+    for request in requests.into_iter().filter(|request| request.at < until) {
+        let lines = told.get(&(request.dst, request.seq.into())).map_or(&[][..], Vec::as_slice);
+        // A machine busy with other things may keep the daemon from measuring, which it then says.
+        if lines.iter().any(|line| line.outcome == "not_measured") {
+            continue;
+        }
+        compare(request, answers.get(&(request.dst, request.n)).map_or(&[][..], Vec::as_slice), lines);
+        compared += 1;
+        seen.extend(lines.iter().map(|line| (request.dst.is_ipv6(), line.outcome.clone())));
+    }
+    assert!(compared > PROBES as usize * hosts().count() / 2, "only {compared} probes were measured");
+    for outcome in ["reply", "lost", "late", "duplicate", "damaged", "different_address", "unreachable"] {
+        let of_both = [false, true].iter().all(|&v6| seen.contains(&(v6, outcome.to_owned())));
+        assert!(of_both, "no {outcome}: {seen:?}");
+    }
+}
+
+/// Whatever the daemon says of a probe that it sent, the network has seen that.
+fn assert_nothing_is_made_up(requests: &[&Request], lines: &[Line]) {
+    let seen: BTreeSet<_> = requests.iter().map(|request| (request.dst, u64::from(request.seq))).collect();
+    for line in lines.iter().filter(|line| line.outcome != "not_measured") {
+        let target = line.target.parse().expect("targets are addresses");
+        assert!(line.seqs().all(|seq| seen.contains(&(target, seq))), "{line:?}");
+    }
+}
+
+fn compare(request: &Request, answers: &[&Answer], lines: &[&Line]) {
+    let story = format!("{request:?}\n{answers:?}\n{lines:?}");
+    let outcomes: Vec<_> = lines.iter().map(|line| line.outcome.as_str()).collect();
+    assert_eq!(outcomes, expected(request, answers), "\n{story}");
+    let true_answers = answers.iter().filter(|answer| !answer.kind.starts_with("forged"));
+    for (line, answer) in lines.iter().filter(|line| line.outcome != "lost").zip(true_answers) {
+        let from = line.from.as_ref().map_or(request.dst, |from| from.parse().expect("an address"));
+        assert_eq!(from, answer.from, "{story}");
+        let Some(rtt_ms) = line.rtt_ms else { continue };
+        // Sent before it was seen, and arrived after the answer's stamp: the difference is the kernel's, unless we had to wait.
+        let spent_ms = (answer.at - request.at) as f64 / 1e6;
+        assert!((-0.001..SPENT_AROUND_MS).contains(&(rtt_ms - spent_ms)), "{spent_ms} ms: {story}");
+    }
+}
+
+/// The outcomes that a probe must be told to have had.
+fn expected(request: &Request, answers: &[&Answer]) -> Vec<&'static str> {
+    let mut true_answers = answers.iter().filter(|answer| !answer.kind.starts_with("forged"));
+    let Some(first) = true_answers.next() else { return vec!["lost"] };
+    let in_time = first.at - request.at < TIMEOUT_NS;
+    let mut outcomes = match (first.kind.as_str(), in_time) {
+        ("reply", true) => vec!["reply"],
+        ("reply", false) => vec!["lost", "late"],
+        ("damaged_flip" | "truncated", true) => vec!["damaged"],
+        ("other_address", true) => vec!["different_address"],
+        ("error", true) => vec!["unreachable"],
+        (kind, _) => panic!("this test has no {kind} after the timeout, or none at all: {first:?}"),
+    };
+    outcomes.extend(true_answers.map(|_| "duplicate"));
+    outcomes
+}
+
+/// All lines of each probe, in their order.
+fn by_probe(lines: &[Line]) -> BTreeMap<(IpAddr, u64), Vec<&Line>> {
+    let mut probes = BTreeMap::<_, Vec<_>>::new();
+    for line in lines {
+        let address = line.target.parse().expect("targets are addresses");
+        for seq in line.seqs() {
+            probes.entry((address, seq)).or_default().push(line);
+        }
+    }
+    probes
+}
+
+/// The answers to each request, in the order in which they were sent.
+fn by_request(events: &[Event]) -> BTreeMap<(IpAddr, u64), Vec<&Answer>> {
+    let mut requests = BTreeMap::<_, Vec<_>>::new();
+    for event in events {
+        if let Event::Answer(answer) = event {
+            requests.entry((answer.dst, answer.n)).or_default().push(answer);
+        }
+    }
+    requests
+}
+
+fn as_request(event: &Event) -> Option<&Request> {
+    match event {
+        Event::Request(request) => Some(request),
+        Event::Answer(_) | Event::End(_) => None,
+    }
+}
