@@ -268,8 +268,9 @@ class SmokepingProber(Tool):
         counted = last.count - first.count
         # What comes in while a slow scrape is under way is not what the CPU of the window was spent on.
         report.answered = min(counted, report.echoes.replies)
-        # Both of its own counts come from the same scrape, as the kernel's do not.
-        report.unanswered = last.requests - first.requests - counted
+        # Its own counts come from the same scrape, as the kernel's do not: the share is theirs, the whole is the kernel's.
+        sent = max(1, last.requests - first.requests)
+        report.unanswered = round(report.echoes.requests * max(0, sent - counted) / sent)
         report.window_ns = (first.at_ns, last.at_ns)
         if counted:
             report.mean_ns = (last.sum_s - first.sum_s) / counted * 1e9
