@@ -29,6 +29,8 @@ class Cost:
     cpu_s: float
     rss_kib: int
     wall_s: float
+    # It went on for too long and was killed.
+    given_up: bool
 
 
 def cpu_so_far_s(pid: int) -> float:
@@ -79,6 +81,7 @@ def _wait(process: subprocess.Popen, start: float, stop_after: float, give_up_af
     kill_at = start + give_up_after
     rss_kib = 0
     sampled = 0.0
+    given_up = False
     while True:
         now = time.monotonic()
         if now >= sampled + SAMPLE_S:
@@ -88,6 +91,7 @@ def _wait(process: subprocess.Popen, start: float, stop_after: float, give_up_af
         if pid:
             break
         if now >= kill_at:
+            given_up = True
             process.send_signal(signal.SIGKILL)
         elif now >= stop_at or any([watch(process.pid) for watch in watches]):
             rss_kib = max(rss_kib, peak_rss_kib(process.pid))
@@ -97,4 +101,4 @@ def _wait(process: subprocess.Popen, start: float, stop_after: float, give_up_af
             watches = []
         time.sleep(min(WATCH_S if watches else SAMPLE_S, max(0.0, stop_at - time.monotonic())))
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(process.returncode, usage.ru_utime + usage.ru_stime, rss_kib, now - start)
+    return Cost(process.returncode, usage.ru_utime + usage.ru_stime, rss_kib, now - start, given_up)

@@ -107,7 +107,9 @@ class Tool:
             watches=list(watches),
         )
         report = Report(cost, Echoes.now().since(before), 0, cost.cpu_s)
-        if cost.status not in (0, 1):
+        if cost.given_up:
+            report.note = f"not done after {cost.wall_s:.0f} s"
+        elif cost.status not in (0, 1):
             report.note = f"exit status {cost.status} after {cost.wall_s:.1f} s: {first_line(place / 'err')}"
         self.read(place, report)
         return report
