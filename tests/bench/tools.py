@@ -24,6 +24,8 @@ PATIENCE_S = 20
 SMOKEPING_PORT = 9374
 # As long as Prometheus waits for a scrape, unless told otherwise.
 SCRAPE_TIMEOUT_S = 10
+# Within one scrape, not all of the prober's sums are taken at one instant: so much of its work may seem unanswered.
+SCRAPE_SKEW_S = 0.1
 # fping's sequence numbers, each of which it keeps for ten seconds.
 FPING_CAP = 65_535
 
@@ -272,7 +274,9 @@ class SmokepingProber(Tool):
         report.answered = min(counted, report.echoes.replies)
         # Its own counts come from the same scrape, as the kernel's do not: the share is theirs, the whole is the kernel's.
         sent = max(1, last.requests - first.requests)
-        report.unanswered = round(report.echoes.requests * max(0, sent - counted) / sent)
+        skew = SCRAPE_SKEW_S * sent / ((last.at_ns - first.at_ns) / 1e9)
+        missing = sent - counted if sent - counted > skew else 0
+        report.unanswered = round(report.echoes.requests * missing / sent)
         report.window_ns = (first.at_ns, last.at_ns)
         if counted:
             report.mean_ns = (last.sum_s - first.sum_s) / counted * 1e9
