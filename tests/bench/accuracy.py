@@ -56,7 +56,8 @@ class Truth:
         if report.broken:
             return 0
         if report.unanswered is not None:
-            return max(0, report.unanswered - self.lost_within(timeout_ns, report.window_ns))
+            lost = report.unanswered - self.lost_within(timeout_ns, report.window_ns)
+            return lost if lost > report.skew else 0
         missing = {id(probe) for probe in self._probes if in_time(probe, timeout_ns)}
         missing.difference_update(id(self.of(reply)) for reply in replies)
         missing.difference_update(id(self._by_sequence.get(key)) for key in excused)

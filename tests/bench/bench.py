@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -42,6 +43,9 @@ BARE_LOOP = "bare loop, wakes each 5 ms"
 LOOPBACK = "127.1.0.0"
 SIMULATED = "10.1.0.0"
 TIMEOUT_NS = tools.TIMEOUT_S * 1_000_000_000
+
+# What may go wrong with a program under measurement or one that measures.
+FAILURES = (OSError, RuntimeError, ValueError, subprocess.SubprocessError)
 
 FAR_AWAY = """
 [[net]]
@@ -177,17 +181,15 @@ class Bench:
                 if scenario.work.per_second() > self.broke_down.get(tool.name, scenario.work.per_second()):
                     row(tool.name, scenario.name, "not tried: broke down at less", *["—"] * 5)
                     continue
-                cells, sound, errors = ["—"] * 4, True, None
-                if costs:
-                    report, lost = self.cost(tool, scenario)
-                    cells, sound = cost_cells(scenario.work, report, lost), self.is_sound(tool, scenario, report, lost)
-                if sound and costs:
-                    cpu[tool.name] = report.cpu_s / report.answered
-                if sound and accuracy_seconds and scenario.compared and shutil.which("tcpdump"):
-                    errors = self.errors(tool, shortened(scenario, accuracy_seconds))
-                    if errors is None:
-                        self.broke_down.setdefault(tool.name, scenario.work.per_second())
-                row(tool.name, scenario.name, *cells, *error_cells(errors))
+                try:
+                    cells, its_cpu = self.measured(tool, scenario, costs=costs, accuracy_seconds=accuracy_seconds)
+                except FAILURES:
+                    # One failure must not take a quarter of an hour with it.
+                    traceback.print_exc()
+                    cells, its_cpu = ["the benchmark itself failed here", *["—"] * 5], None
+                row(tool.name, scenario.name, *cells)
+                if its_cpu is not None:
+                    cpu[tool.name] = its_cpu
             ratios += ratio_line(scenario, cpu)
         print()
         print(f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}, {os.cpu_count()} processors.")
@@ -196,6 +198,21 @@ class Bench:
             print(f"- {line}")
         if ratios:
             print(flush=True)
+
+    def measured(
+        self, tool: Tool, scenario: Scenario, *, costs: bool, accuracy_seconds: int | None
+    ) -> tuple[list[str], float | None]:
+        """The cells of the tool's row, and its CPU seconds per ping where they mean something."""
+        cells, its_cpu, sound, errors = ["—"] * 4, None, True, None
+        if costs:
+            report, lost = self.cost(tool, scenario)
+            cells, sound = cost_cells(scenario.work, report, lost), self.is_sound(tool, scenario, report, lost)
+            its_cpu = report.cpu_s / report.answered if sound else None
+        if sound and accuracy_seconds and scenario.compared and shutil.which("tcpdump"):
+            errors = self.errors(tool, shortened(scenario, accuracy_seconds))
+            if errors is None:
+                self.broke_down.setdefault(tool.name, scenario.work.per_second())
+        return cells + error_cells(errors), its_cpu
 
     def is_sound(self, tool: Tool, scenario: Scenario, report: Report, lost: int) -> bool:
         """Whether its figures mean something. What loses half of a work is not tried on more."""
@@ -287,7 +304,8 @@ class Pace:
 
 def loopback_losses(report: Report) -> int:
     """On loopback every probe is answered at once, so that the kernel's own count is the truth."""
-    return max(0, report.echoes.replies - report.reported)
+    lost = report.echoes.replies - report.reported
+    return lost if lost > report.skew else 0
 
 
 def requests_so_far() -> int:

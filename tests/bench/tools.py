@@ -73,6 +73,8 @@ class Report:
     stopped: int = 0
     # For a tool that tells no single reply: those that it counts as sent and not as answered.
     unanswered: int | None = None
+    # So many lost probes may be an illusion, and count as none.
+    skew: int = 0
     # Nothing it says can be used.
     broken: bool = False
     # What the user has to know besides.
@@ -272,11 +274,14 @@ class SmokepingProber(Tool):
         counted = last.count - first.count
         # What comes in while a slow scrape is under way is not what the CPU of the window was spent on.
         report.answered = min(counted, report.echoes.replies)
-        # Its own counts come from the same scrape, as the kernel's do not: the share is theirs, the whole is the kernel's.
+        seconds = (last.at_ns - first.at_ns) / 1e9
         sent = max(1, last.requests - first.requests)
-        skew = SCRAPE_SKEW_S * sent / ((last.at_ns - first.at_ns) / 1e9)
-        missing = sent - counted if sent - counted > skew else 0
-        report.unanswered = round(report.echoes.requests * missing / sent)
+        # Its own counts are of one scrape; but broken down, it counts late, and the kernel's count tells, less what came in
+        # while the first scrape was under way.
+        by_itself = round(report.echoes.requests * (sent - counted) / sent)
+        by_kernel = report.echoes.requests - counted - round(report.echoes.requests / seconds * first.took_s)
+        report.unanswered = max(0, by_itself, by_kernel)
+        report.skew = round(report.echoes.requests / seconds * SCRAPE_SKEW_S)
         report.window_ns = (first.at_ns, last.at_ns)
         if counted:
             report.mean_ns = (last.sum_s - first.sum_s) / counted * 1e9
@@ -287,6 +292,7 @@ class Scrape:
     at_ns: int
     echoes: Echoes
     cpu_s: float
+    took_s: float = 0.0
     requests: int = 0
     count: int = 0
     sum_s: float = 0.0
@@ -299,7 +305,7 @@ class Scrape:
         # No proxy of the environment's leads into this namespace.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=SCRAPE_TIMEOUT_S) as answer:
             text = answer.read().decode()
-        scrape = Scrape(at_ns, echoes, cpu_s)
+        scrape = Scrape(at_ns, echoes, cpu_s, (time.time_ns() - at_ns) / 1e9)
         for line in text.splitlines():
             if line.startswith("smokeping_requests_total"):
                 scrape.requests += int(float(line.rpartition(" ")[2]))
