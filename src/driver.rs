@@ -279,11 +279,14 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn send_due(&mut self, now: Now) {
+        self.monitor.prepare(now.mono);
         while let Some(probe) = self.monitor.poll_probe(now) {
             let (sent, result) = self.send(&probe, now);
             let took = clock::monotonic() - sent.mono;
             self.monitor.handle_sent(&probe, sent, took, result);
         }
+        let (monitor, seen) = (&mut self.monitor, clock::now());
+        self.engine.departures(|left| clock::stamp(left, seen).into_iter().for_each(|left| monitor.handle_left(left)));
     }
 
     fn send(&mut self, probe: &Probe, now: Now) -> (Stamp, Result<(), SendError>) {

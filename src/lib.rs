@@ -21,7 +21,7 @@
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
-//! | [`clock`] | the only reader of clocks |
+//! | [`clock`] | the only reader of clocks; `rehearsal` in it sets them by a script, in builds for tests only |
 //! | [`resolve`] | names to addresses, on threads of its own |
 //! | [`sink`] | records → lines → files, on a thread of its own |
 //! | [`config`] | files as written → settings as used, or every problem at once |
@@ -31,6 +31,9 @@
 //! | `memory` | what is no longer needed, back to the system |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
+//!
+//! Outside of it, `tests/scenarios` plays the rules in virtual time, `tests/real` the whole program with real packets, and
+//! `tests/proofs` holds what it writes against the journal of `tests/simnet`, a network that lies on command.
 //!
 //! # The rules of the house
 //!

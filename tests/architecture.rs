@@ -37,7 +37,7 @@ const SHARED_BY_SINKS: &[&str] = &["line", "rotation"];
 const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line"];
 
 /// Crates that only compute on plain data, which pure modules may use.
-const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "smallvec", "thiserror"];
+const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "smallvec", "smol_str", "thiserror"];
 
 /// What else single pure modules may name, and all below it: it computes, whatever its crate does besides.
 const ALSO_PURE: &[(&str, &str)] = &[

@@ -103,6 +103,7 @@ impl Engine {
             buffer: *BUFFER.start(),
             buffers: Buffers::new(MIN_MESSAGE),
             errors: Vec::new(),
+            departures: Vec::new(),
             notices: Vec::new(),
         };
         Ok(Self { slots: Vec::new(), shared, load: Load { rate: 0.0, size: 0 }, packet: Vec::new() })
@@ -122,8 +123,8 @@ impl Engine {
         self.tell_of_small_buffers();
     }
 
-    /// Whether [`Self::readable`] is to wake for what arrives. Under load it is cheaper to look at intervals: stamps are the
-    /// kernel's either way.
+    /// Whether [`Self::readable`] is to wake for what arrives, and the kernel to stamp what leaves. Under load it is cheaper to look at
+    /// intervals, for what arrives is stamped either way, and to take the reading of the clock before each sending for its instant.
     ///
     /// # Errors
     /// Those of epoll_ctl(2).
@@ -132,7 +133,9 @@ impl Engine {
             return Ok(());
         }
         self.shared.armed = armed;
+        let stamps = self.shared.transmit_stamps();
         for socket in self.slots.iter().flatten().flat_map(Slot::sockets) {
+            let _ = socket.set_transmit_stamps(stamps);
             match armed {
                 true => slot::watch(&self.shared.readiness, socket)?,
                 false => epoll::delete(self.shared.readiness.fd(), socket.as_fd())?,
@@ -192,6 +195,14 @@ impl Engine {
             Some(None) | None => Err(Errno::EBADF),
         };
         sent.map_err(|errno| SendError { errno: errno as i32, text: errno.desc() })
+    }
+
+    /// Hands the kernel's stamps of what has left to `handle`, as far as they are asked for.
+    pub fn departures(&mut self, handle: impl FnMut(Wall)) {
+        if self.shared.armed {
+            self.slots.iter().flatten().for_each(|slot| slot.read_departures(&mut self.shared));
+        }
+        self.shared.departures.drain(..).for_each(handle);
     }
 
     /// Hands everything that has arrived to `handle`. Returns a reading of the clock before which all that arrived has been handed

@@ -9,7 +9,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::AsFd;
 
 use super::engine::{Incoming, Notice};
-use super::socket::{BATCH, Buffers, Kind, OpenError, Origin, Queue, Received, Socket};
+use super::socket::{BATCH, Buffers, Kind, OpenError, Origin, Queue, Received, Socket, TransmitStamps};
 use super::wire::{self, Packet, kind};
 use crate::monitor::sample::{IcmpError, Message};
 use crate::monitor::target::{Addr, IpVersion};
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) buffers: Buffers,
     /// Errors read off an error queue while something else was being done.
     pub(super) errors: Vec<QueuedError>,
+    /// When packets left, by the kernel, read off an error queue.
+    pub(super) departures: Vec<Wall>,
     pub(super) notices: Vec<Notice>,
 }
 
@@ -89,6 +91,13 @@ pub(super) struct QueuedError {
     /// The beginning of the probe's payload: all that identifies it.
     payload: [u8; 16],
     payload_len: usize,
+}
+
+impl Shared {
+    /// While the loop wakes for each reply, a message more for each probe costs little.
+    pub(super) fn transmit_stamps(&self) -> TransmitStamps {
+        if self.armed { TransmitStamps::Wanted } else { TransmitStamps::Unwanted }
+    }
 }
 
 impl Slot {
@@ -175,6 +184,8 @@ impl Slot {
         shared.next_ident = ident.wrapping_add(1);
         let opened = Socket::open(&self.key, ident, shared.buffer).and_then(|socket| {
             let watched = if shared.armed { watch(&shared.readiness, &socket) } else { Ok(()) };
+            // Where there are none to be had, our own reading of the clock must do.
+            let _ = socket.set_transmit_stamps(shared.transmit_stamps());
             let failed = |errno: rustix::io::Errno| Errno::from_raw(errno.raw_os_error());
             watched.map(|()| socket).map_err(|errno| OpenError { step: "epoll_ctl", errno: failed(errno) })
         });
@@ -227,6 +238,11 @@ impl Slot {
         }
     }
 
+    /// Reads off the error queues when packets left.
+    pub(super) fn read_departures(&self, shared: &mut Shared) {
+        self.sockets().for_each(|socket| read_errors(socket, self.emptied, shared));
+    }
+
     /// Whether the socket has dropped something since this was asked last.
     pub(super) fn has_dropped(&mut self, now: Mono, shared: &mut Shared) -> bool {
         let State::Open(socket) = &self.state else { return false };
@@ -252,7 +268,7 @@ impl QueuedError {
         let error = match offence.origin {
             Origin::Icmp if kind::V4_ERRORS.contains(&kind) => IcmpError::V4 { kind, code, info },
             Origin::Icmpv6 if kind::V6_ERRORS.contains(&kind) => IcmpError::V6 { kind, code, info },
-            Origin::Icmp | Origin::Icmpv6 | Origin::Local => return None,
+            Origin::Icmp | Origin::Icmpv6 | Origin::Local | Origin::Departure => return None,
         };
         let quoted = wire::decode_quoted(socket.version(), received.bytes)?;
         let mut payload = [0; 16];
@@ -323,8 +339,15 @@ fn receive_from(
 fn read_errors(socket: &Socket, earliest: Mono, shared: &mut Shared) {
     for _ in 0..ERRORS_A_TURN {
         let count = socket.receive(Queue::Errors, &mut shared.buffers).unwrap_or(0);
-        let errors = (0..count).filter_map(|index| QueuedError::read(socket, &shared.buffers.get(index), earliest));
-        shared.errors.extend(errors);
+        for index in 0..count {
+            let received = shared.buffers.get(index);
+            match received.offence.map(|offence| offence.origin) {
+                Some(Origin::Departure) => shared.departures.extend(received.stamped),
+                Some(Origin::Icmp | Origin::Icmpv6 | Origin::Local) | None => {
+                    shared.errors.extend(QueuedError::read(socket, &received, earliest));
+                }
+            }
+        }
         if count < BATCH {
             break;
         }

@@ -164,6 +164,22 @@ impl Socket {
         }
     }
 
+    /// Whether the kernel is to stamp what leaves, just before the driver of the network device gets it
+    /// (Documentation/networking/timestamping.rst). The stamps come through the error queue.
+    ///
+    /// # Errors
+    /// EINVAL from kernels built without it.
+    pub fn set_transmit_stamps(&self, wanted: TransmitStamps) -> Result<(), OpenError> {
+        // The stamp alone, without the packet it belongs to.
+        let all =
+            libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+        let flags = match wanted {
+            TransmitStamps::Wanted => all,
+            TransmitStamps::Unwanted => 0,
+        };
+        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags, "SO_TIMESTAMPING")
+    }
+
     /// By type before the packet is copied for us (raw(7), ICMP_FILTER: a set bit blocks), by identifier after that.
     fn set_filters(&self) -> Result<(), OpenError> {
         match self.version {
@@ -335,6 +351,15 @@ fn refused(step: &'static str) -> impl Fn(Errno) -> OpenError {
     move |errno| OpenError { step, errno }
 }
 
+/// Whether the kernel is asked when packets leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransmitStamps {
+    /// It is, which costs a message on the error queue each.
+    Wanted,
+    /// It is not.
+    Unwanted,
+}
+
 /// Which queue of a socket to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
@@ -376,7 +401,7 @@ pub struct Received<'a> {
     pub bytes: &'a [u8],
     /// Its sender; in the error queue, where the packet that met the error was going.
     pub from: Option<Addr>,
-    /// When it arrived, by the kernel (SO_TIMESTAMPNS).
+    /// When it arrived, by the kernel (SO_TIMESTAMPNS); in the error queue, of a packet that left, when it did.
     pub stamped: Option<Wall>,
     /// Its time to live or hop limit.
     pub hops: Option<u8>,
@@ -410,6 +435,8 @@ pub enum Origin {
     Icmpv6,
     /// This host.
     Local,
+    /// No error at all: the packet left.
+    Departure,
 }
 
 impl Buffers {
@@ -475,7 +502,8 @@ impl Buffers {
 impl Received<'_> {
     fn read_control(&mut self, level: i32, kind: i32, data: &[u8]) {
         match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => self.stamped = read_timespec(data),
+            // `struct scm_timestamping` begins with the stamp by software.
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS | libc::SCM_TIMESTAMPING) => self.stamped = read_timespec(data),
             (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
                 self.hops = read_i32(data, 0).and_then(|hops| u8::try_from(hops).ok());
             }
@@ -524,6 +552,7 @@ fn read_offence(data: &[u8]) -> Option<Offence> {
     let origin = match origin {
         libc::SO_EE_ORIGIN_ICMP => Origin::Icmp,
         libc::SO_EE_ORIGIN_ICMP6 => Origin::Icmpv6,
+        libc::SO_EE_ORIGIN_TIMESTAMPING => Origin::Departure,
         _ => Origin::Local,
     };
     let (errno, info) = (i32::from_ne_bytes(*errno), u32::from_ne_bytes([a, b, c, d]));

@@ -52,6 +52,13 @@ impl<T: Copy + Ord> Agenda<T> {
         }
     }
 
+    /// The entries in the sorted runs that are due by `now`, in no certain order.
+    pub fn due(&self, now: Mono) -> impl Iterator<Item = T> {
+        self.runs
+            .iter()
+            .flat_map(move |run| run.iter().take_while(move |(due, _)| *due <= now).map(|&(_, entry)| entry))
+    }
+
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.peek().is_none()

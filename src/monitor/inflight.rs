@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::sample::Arrival;
+use super::sendings::Certainty;
 use super::time::{Mono, Stamp, Wall};
 
 /// A sending that takes this long or as long as the timeout is not taken for an instant: no machine in good order takes a tenth of it.
@@ -170,6 +171,21 @@ impl Inflight {
         self.probes.push_back(Probe { seq, sent, state });
     }
 
+    /// The probe left at `left`, by the kernel's stamp, which takes the place of our own reading of the clock, and where it is certain,
+    /// of any doubt as well. Returns whether it did that: the probe's time is up later then.
+    pub fn handle_left(&mut self, seq: u64, left: Stamp, certainty: Certainty) -> bool {
+        let Some(probe) = self.find(seq) else { return false };
+        match (probe.state, certainty) {
+            (State::Open, _) => probe.sent = left,
+            (State::Doubtful { .. }, Certainty::Certain) => {
+                (probe.sent, probe.state) = (left, State::Open);
+                return true;
+            }
+            (State::Doubtful { .. }, Certainty::Likely) | (State::Answered | State::Lost(_) | State::Void, _) => {}
+        }
+        false
+    }
+
     fn max_sending(&self) -> Duration {
         MAX_SENDING.min(self.timeout)
     }
@@ -237,6 +253,11 @@ impl Inflight {
     /// Whether the probe still waits for its verdict.
     pub fn is_open(&self, seq: u64) -> bool {
         self.index(seq).is_some_and(|index| self.probes[index].is_open())
+    }
+
+    /// The highest number remembered.
+    pub fn newest(&self) -> Option<u64> {
+        self.probes.back().map(|probe| probe.seq)
     }
 
     /// The lowest number remembered.

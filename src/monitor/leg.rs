@@ -11,7 +11,7 @@ use super::lookup::Lookups;
 use super::record::{Answer, AnswerKind, Event, Lateness, Reason, Record, SendError};
 use super::sample::{Arrival, IcmpError};
 use super::schedule::{Missed, Schedule};
-use super::target::{Addr, Target};
+use super::target::{Addr, Host, Target};
 use super::time::{Mono, Now, Stamp, Wall};
 use super::window::Window;
 
@@ -95,6 +95,14 @@ impl Leg {
         }
     }
 
+    /// Reads a little of all that the next probe and its reply will need.
+    pub(super) fn touch(&self) -> u64 {
+        let (target, route) = (&self.target, self.route.map_or(0, |route| route.socket.0));
+        let label = target.name.as_str().len() + usize::from(matches!(target.host, Host::Name(_)));
+        let own = route + usize::from(self.size) + self.formers.len() + label;
+        own as u64 ^ self.schedule.newest() ^ self.inflight.newest().unwrap_or(0) ^ self.window.touch()
+    }
+
     /// Payload, bytes.
     pub(super) fn size(&self) -> usize {
         usize::from(self.size)
@@ -139,7 +147,7 @@ impl Leg {
     }
 
     pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
-        Record { at, target: Arc::clone(&self.target), addr, event }
+        Record { at, target: self.target.label(), addr, event }
     }
 
     pub(super) fn handle_sent(

@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod record;
 pub mod sample;
 pub mod schedule;
+pub mod sendings;
 pub mod target;
 pub mod time;
 pub mod window;
@@ -32,6 +33,7 @@ use lookup::Lookups;
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
 use schedule::{Grid, Schedule, Slot, Timing};
+use sendings::Sendings;
 use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
@@ -179,6 +181,7 @@ pub struct Monitor {
     records: Vec<Record>,
     notices: Vec<Notice>,
     strays: Strays,
+    sendings: Sendings,
 }
 
 impl Monitor {
@@ -201,6 +204,7 @@ impl Monitor {
             records: Vec::new(),
             notices: Vec::new(),
             strays: Strays::default(),
+            sendings: Sendings::default(),
         }
     }
 
@@ -264,8 +268,19 @@ impl Monitor {
         if result.is_ok() {
             let judged = grid.ceil(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
+            self.sendings.handle_sent(probe.id, sent.mono, took);
         } else {
             self.note_lookup(probe.id.target);
+        }
+    }
+
+    /// A packet left at `left`, by the kernel's stamp: it was the probe within whose sending that lies.
+    pub fn handle_left(&mut self, left: Stamp) {
+        let grid = self.grid();
+        let Some((id, certainty)) = self.sendings.at(left.mono) else { return };
+        let Some(leg) = leg_mut(&mut self.legs, id.target) else { return };
+        if leg.inflight.handle_left(id.seq, left, certainty) {
+            self.judgements.push(grid.ceil(left.mono + leg.timeout() + GRACE), id);
         }
     }
 
@@ -319,6 +334,13 @@ impl Monitor {
             leg.void(None, Reason::Stopped, now.wall, &mut self.records);
             leg.report_unresolved(now, &mut self.records);
         }
+    }
+
+    /// Makes ready for [`Self::poll_probe`]: has the memory of all targets that are due fetched at once, where it would be waited for
+    /// between any two packets. With ten thousand targets, these waits were a tenth of all the time spent.
+    pub fn prepare(&self, now: Mono) {
+        let touched = self.slots.due(now).filter_map(|id| self.leg(id)).fold(0, |sum, leg| sum ^ leg.touch());
+        std::hint::black_box(touched);
     }
 
     /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
@@ -462,11 +484,14 @@ impl Monitor {
         self.note_lookup(id.target);
     }
 
-    /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to.
+    /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to. A reply
+    /// bears the number of its request (RFC 792), so our payload under another number was put together by somebody.
     fn find_echo(&mut self, from: Addr, sequence: u16, payload: &[u8]) -> Option<(ProbeId, Resemblance)> {
         if let Some(id) = self.identity.read_payload(payload) {
             let size = self.leg(id.target).map_or(payload.len(), |leg| leg.size());
-            return Some((id, self.identity.compare(id, size, payload)));
+            let is_its_number = sequence == identity::wire_sequence(id, size);
+            let compared = || self.identity.compare(id, size, payload);
+            return Some((id, if is_its_number { compared() } else { Resemblance::Foreign }));
         }
         let pointed_at = self.pointed_at(from, sequence, |id, size| self.identity.compare(id, size, payload));
         self.strays.foreign += u64::from(pointed_at.is_none());

@@ -1,13 +1,14 @@
 //! What gets written down: one record per reply, loss or other event, as plain data.
 //!
-//! A record knows nothing of text, JSON or files; `crate::sink` renders it. Its target travels with it, so that a record
-//! stays true when the configuration changes before it is written.
+//! A record knows nothing of text, JSON or files; `crate::sink` renders it. What a line tells of its target travels with it, so that
+//! a record stays true when the configuration changes before it is written, and so that writing down what became of an address
+//! touches no memory of the driver's. Host names and long names of targets are shared.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::sample::IcmpError;
-use super::target::{Addr, Target};
+use super::target::{Addr, Host, Name};
 use super::time::Wall;
 
 /// One line to be written.
@@ -16,11 +17,20 @@ pub struct Record {
     /// When it happened: arrival of the packet, or the moment of judgement.
     pub at: Wall,
     /// Whose event this is.
-    pub target: Arc<Target>,
+    pub target: Label,
     /// The address probed; `None` while a name has none yet.
     pub addr: Option<Addr>,
     /// What happened.
     pub event: Event,
+}
+
+/// What lines tell of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: Name,
+    /// What is probed.
+    pub host: Host,
 }
 
 /// What happened to a probe, or to a target.
@@ -134,9 +144,10 @@ pub struct SendError {
 pub enum Reason {
     /// The system was suspended for this long.
     Suspended(Duration),
-    /// Our own loop did not turn for this long, or was behind its schedule by it.
+    /// Our own loop did not turn for this long or was behind its schedule by it, or sending the probe took this long.
     Stalled(Duration),
-    /// The socket's receive buffer overflowed while the probe was in flight, so its reply may have been dropped here.
+    /// The socket dropped something while the probe was in flight, so its reply may have been among that: its receive buffer was
+    /// full or, which the kernel does not tell apart on a raw socket of IPv6, a checksum was wrong.
     LocalDrops,
     /// Clock trouble: the clock was set while the reply waited to be read, or it bore no stamp, and it may have arrived before the
     /// deadline or after it.

@@ -8,6 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
+use super::record::Label;
 use super::schedule::Timing;
 
 /// Everything about one stream of probes that the user can choose.
@@ -41,6 +44,11 @@ impl Target {
         Timing { interval: self.interval, phase: self.phase, count: self.count }
     }
 
+    /// What lines tell of it.
+    pub fn label(&self) -> Label {
+        Label { name: self.name.clone(), host: self.host.clone() }
+    }
+
     /// Whether this is the same host under other settings, so that its numbers and counts go on.
     pub fn means_the_same(&self, other: &Self) -> bool {
         self.host == other.host && self.family == other.family
@@ -60,9 +68,11 @@ pub const MAX_PAYLOAD: u16 = 65_500;
 /// The highest code point: the field has six bits (RFC 2474).
 pub const MAX_DSCP: u8 = 63;
 
-/// A target's unique name: 1 to [`Name::MAX_LEN`] letters, digits, `.`, `_`, `-` or `:`, and neither `.` nor `..`.
+/// A target's unique name: 1 to [`Name::MAX_LEN`] letters, digits, `.`, `_`, `-` or `:`, and neither `.` nor `..`. Each record
+/// carries one: a short one, of up to 23 bytes, is copied, because a count of references would have two processors fetch the same
+/// memory from each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(SmolStr);
 
 impl Name {
     /// A file name may have 255 bytes (NAME_MAX); this leaves room for a date, a counter and suffixes.

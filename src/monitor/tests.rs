@@ -87,15 +87,24 @@ fn unreached(monitor: &mut Monitor) -> Vec<String> {
 }
 
 #[test]
-fn a_tag_names_its_target_whatever_address_and_number_the_reply_bears() {
+fn a_tag_names_its_target_whoever_sends_it() {
     let (mut monitor, sent) = monitor(&[target("a", HOST, 56), target("b", HOST, 56)]);
     for (probe, payload) in sent.iter().rev() {
-        echo(&mut monitor, HOST, probe.sequence.wrapping_add(7), payload, Checksum::Good);
+        assert_eq!(probe.sequence, 1, "the number alone does not tell them apart");
+        echo(&mut monitor, HOST, probe.sequence, payload, Checksum::Good);
     }
     let both = [("b".to_owned(), AnswerKind::Reply), ("a".to_owned(), AnswerKind::Reply)];
     assert_eq!(answers(&mut monitor), both);
     echo(&mut monitor, ELSEWHERE, 1, &sent[0].1, Checksum::Good);
     assert_eq!(monitor.legs[0].as_ref().expect("there").window.ignored.redundant, 1);
+}
+
+#[test]
+fn a_tag_under_another_number_is_forged() {
+    let (mut monitor, sent) = monitor(&[target("a", HOST, 56)]);
+    echo(&mut monitor, HOST, sent[0].0.sequence.wrapping_add(7), &sent[0].1, Checksum::Good);
+    assert_eq!(answers(&mut monitor), []);
+    assert_eq!(monitor.legs[0].as_ref().expect("there").window.ignored.forged, 1);
 }
 
 #[test]

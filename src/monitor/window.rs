@@ -90,6 +90,11 @@ impl Window {
         (judged > 0).then(|| self.lost.total() as f64 / judged as f64)
     }
 
+    /// Reads from each end of it.
+    pub(super) fn touch(&self) -> u64 {
+        self.sent ^ self.in_flight ^ self.rtt.last ^ self.rtt.count
+    }
+
     /// A probe has left.
     pub fn handle_sent(&mut self) {
         self.sent += 1;

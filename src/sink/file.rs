@@ -63,7 +63,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Records that may wait unless somebody chooses otherwise: 14 MiB of them, or what 50,000 lines a second bring while a
+    /// Records that may wait unless somebody chooses otherwise: 19 MiB of them, or what 50,000 lines a second bring while a
     /// disk stalls for two and a half seconds.
     pub const WAITING: usize = 131_072;
 }

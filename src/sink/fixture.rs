@@ -1,7 +1,6 @@
 //! Records for the sinks' tests.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::line::{Format, Labels, StampFormat, Style};
@@ -27,7 +26,7 @@ pub(super) fn reply(name: &str, seq: u64) -> Record {
         bytes: 64,
         from: None,
     };
-    let target = Arc::new(target(name, Host::Address(addr)));
+    let target = target(name, Host::Address(addr)).label();
     Record { at, target, addr: Some(addr), event: Event::Answer(answer) }
 }
 

@@ -133,9 +133,7 @@ impl<'a> Peer<'a> {
             Host::Name(name) => Self { name: Some(name), addr: record.addr.map(|addr| Shown::new(addr, zones)) },
         }
     }
-}
 
-impl Peer<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
         match (self.name, &self.addr) {
             (Some(name), Some(addr)) => {
@@ -178,9 +176,7 @@ impl Shown<'_> {
             index => zones(index).map_or(Self::Indexed(addr.ip, index), |name| Self::Zoned(addr.ip, name)),
         }
     }
-}
 
-impl Shown<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
         match self {
             Self::Literal(text) => out.write_str(text),

@@ -5,6 +5,8 @@
 
 mod support;
 
+// A release build has no switch for its clocks.
+#[cfg(debug_assertions)]
 mod clocks;
 mod daemon;
 mod identity;

@@ -90,6 +90,25 @@ fn a_stop_after_the_probe_left_does_not_hide_that_its_reply_came_at_once() {
 }
 
 #[test]
+fn the_kernels_stamp_of_the_sending_counts() {
+    let mut stamped = sending_took(4);
+    assert!(!stamped.handle_left(1, at(3), Certainty::Likely));
+    assert_eq!(judged(stamped.handle_reply(1, prompt(40))), (Ruling::Reply, 37));
+    let mut lost = lost();
+    assert!(!lost.handle_left(1, at(3), Certainty::Certain), "too late");
+    assert_eq!(judged(lost.handle_reply(1, prompt(2100))), (Ruling::Late(Cause::Unanswered), 2100));
+}
+
+#[test]
+fn a_certain_stamp_ends_the_doubt_of_a_long_sending() {
+    let mut doubtful = stopped();
+    assert!(!doubtful.handle_left(1, at(2999), Certainty::Likely));
+    assert!(doubtful.handle_left(1, at(2999), Certainty::Certain));
+    assert_eq!(doubtful.handle_expiry(1, at(4998), None), None, "its time is up later");
+    assert_eq!(judged(doubtful.handle_reply(1, prompt(3001))), (Ruling::Reply, 2));
+}
+
+#[test]
 fn the_kernels_stamp_counts_however_late_the_reply_is_read() {
     assert_eq!(judged(one().handle_reply(1, waited(Some(7), 9000, 0))), (Ruling::Reply, 7));
 }

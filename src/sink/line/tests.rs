@@ -437,7 +437,7 @@ fn named(name: &str, host: &str, addr: Option<&str>) -> (Target, Option<Addr>) {
 }
 
 fn record((target, addr): (Target, Option<Addr>), event: Event) -> Record {
-    Record { at: wall(0), target: Arc::new(target), addr, event }
+    Record { at: wall(0), target: target.label(), addr, event }
 }
 
 fn answer(kind: AnswerKind, seq: u64, rtt: Duration) -> Event {
@@ -489,7 +489,7 @@ impl TimeZone for Berlin {
 
 fn any_record() -> impl Strategy<Value = Record> {
     (any::<i64>(), any_host(), proptest::option::of(any_addr()), any_event()).prop_map(|(at, host, addr, event)| {
-        Record { at: Wall::from_nanos(at), target: Arc::new(target("any", host)), addr, event }
+        Record { at: Wall::from_nanos(at), target: target("any", host).label(), addr, event }
     })
 }
 

@@ -54,7 +54,12 @@ impl Line {
 /// All whole lines of a text; one that is being written is not there yet.
 pub(crate) fn parse(text: &str) -> Vec<Line> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    whole.lines().map(parse_one).collect()
+}
+
+/// One whole line.
+pub(crate) fn parse_one(line: &str) -> Line {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 /// Every number of the target's from 1 to the last occurs, and none twice.

@@ -1,6 +1,7 @@
 //! What tests with real packets are made of: networks of their own, the program at work in one of them, the lines it writes.
 
 pub(crate) mod dns;
+pub(crate) mod journal;
 pub(crate) mod line;
 pub(crate) mod load;
 pub(crate) mod net;

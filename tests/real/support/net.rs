@@ -58,6 +58,12 @@ impl Namespace {
         shown.is_ok_and(|shown| String::from_utf8_lossy(&shown.stdout).contains(" state UP "))
     }
 
+    /// Runs a command of tc(8).
+    #[allow(dead_code, reason = "for the proofs")]
+    pub(crate) fn tc(&self, command: &str) {
+        done(self.command("tc").args(command.split(' ')), "").unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+
     /// Loads rules of nft(8). All are in the table `inet t`, which has the chains `input`, `output` and `forward`.
     pub(crate) fn nft(&self, rules: &[&str]) {
         self.try_nft(rules).unwrap_or_else(|error| panic!("{error}"));
@@ -97,9 +103,10 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(enter).join()).expect("the thread inside does not panic")
     }
 
-    /// How many packets its open ICMP sockets over IPv4 have dropped because their buffers were full.
+    /// How many packets its open ICMP sockets have dropped: because their buffers were full, and on a raw one of IPv6 also because of
+    /// wrong checksums.
     pub(crate) fn drops(&self) -> u64 {
-        let tables = ["icmp", "raw"].map(|table| format!("/proc/thread-self/net/{table}"));
+        let tables = ["icmp", "raw", "icmp6", "raw6"].map(|table| format!("/proc/thread-self/net/{table}"));
         let sockets = self.within(|| tables.map(|table| fs::read_to_string(table).expect("proc(5)")).concat());
         // The last column; the line of headings is no number.
         sockets.lines().filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()

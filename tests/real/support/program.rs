@@ -72,6 +72,12 @@ impl Program {
         self.dir.path()
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "for the proofs")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));

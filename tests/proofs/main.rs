@@ -1,0 +1,25 @@
+//! Proofs: what pingtest claims, held against witnesses that share no code with it.
+//!
+//! The witnesses are the journal of the simulated network (`tests/simnet`) and packet captures of tcpdump. The compiled program runs
+//! in network namespaces, as it ships; each proof prints its figures. `tests/run` builds both programs in release and then runs
+//!
+//! ```sh
+//! cargo test --release --locked --test proofs -- --nocapture
+//! ```
+//!
+//! `cargo test` leaves them out (`test = false` in Cargo.toml): they take minutes, and mean little in a debug build.
+
+#[path = "../real/support/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "made for tests/real, which uses all of it")]
+mod support;
+
+mod capture;
+mod confusion;
+mod load;
+mod log;
+mod matrix;
+mod overload;
+mod rtt;
+mod stage;
+mod truth;
+mod weather;
