@@ -1,8 +1,8 @@
 //! The bare kernel loop: the least that any program must do to ping, stamp and log, as a yardstick for the real one.
 //!
 //! One raw ICMPv4 socket, one thread, kernel receive stamps, one `sendto` per probe with its stamp taken just before, one
-//! `write` per wake. It judges nothing: no timeouts, no losses by target, no names, no IPv6. It probes 127.0.0.0/8 only, of
-//! which every address answers. Needs CAP_NET_RAW. `tests/bench/run` runs it beside fping and pingtest.
+//! `write` per wake. It judges nothing: no timeouts, no losses by target, no names, no IPv6. Without `--first` it probes
+//! 127.0.0.0/8, of which every address answers. Needs CAP_NET_RAW. `tests/bench/run` runs it beside pingtest and others.
 
 #![expect(unsafe_code, reason = "a yardstick for the kernel's share talks to the kernel without a layer between")]
 #![expect(clippy::disallowed_macros, clippy::print_stdout, reason = "its result is one line on stdout")]
@@ -42,9 +42,12 @@ const BUCKETS: usize = 1_000_000;
 /// What to probe and for how long.
 #[derive(Parser)]
 struct Options {
-    /// How many addresses, counted from 127.1.0.0 upward.
+    /// How many addresses, counted upward from the first.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     targets: u32,
+    /// The first address.
+    #[arg(long, default_value_t = Ipv4Addr::new(127, 1, 0, 0))]
+    first: Ipv4Addr,
     /// Probes to each address per second.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     rate_per_target: u32,
@@ -57,6 +60,9 @@ struct Options {
     /// The file that gets one line per reply; emptied first.
     #[arg(long)]
     log: PathBuf,
+    /// Log round-trip times to the nanosecond, for comparing them with a capture.
+    #[arg(long)]
+    exact: bool,
     /// `cargo bench` adds this.
     #[arg(long, hide = true)]
     bench: bool,
@@ -72,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut log = File::create(&options.log)?;
     let mut prober = Prober::new(&options, u16::try_from(std::process::id() & 0xffff)?);
     let mut inbox = Inbox::new();
-    let mut lines = Lines::default();
+    let mut lines = Lines { exact: options.exact, ..Lines::default() };
     let mut tally = Tally::new();
 
     let wake_ns = u64::from(options.wake_ms) * 1_000_000;
@@ -99,6 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Sends probe `n` of all at `n × gap` after the start, to target `n mod targets`: evenly spread, no address twice in a row.
 struct Prober {
+    first: Ipv4Addr,
     targets: u64,
     per_second: u64,
     total: u64,
@@ -114,6 +121,7 @@ impl Prober {
         let per_second = u64::from(options.targets) * u64::from(options.rate_per_target);
         let remembered = (2 * per_second).next_power_of_two();
         Self {
+            first: options.first,
             targets: options.targets.into(),
             per_second,
             total: per_second * u64::from(options.seconds),
@@ -132,7 +140,7 @@ impl Prober {
         let due = (u128::from(elapsed_ns) * u128::from(self.per_second) / u128::from(SECOND_NS)) as u64 + 1;
         while self.sent < due.min(self.total) {
             let number = self.sent;
-            let address = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + (number % self.targets) as u32);
+            let address = Ipv4Addr::from_bits(self.first.to_bits().wrapping_add((number % self.targets) as u32));
             let packet = self.packet(number);
             let slot = self.slot(number);
             self.stamps[slot] = clock_ns(libc::CLOCK_REALTIME);
@@ -281,6 +289,7 @@ struct Lines {
     text: Vec<u8>,
     second: u64,
     rendered: String,
+    exact: bool,
 }
 
 impl Lines {
@@ -307,7 +316,13 @@ impl Lines {
         self.text.extend_from_slice(b" ttl=");
         self.digits(reply.ttl.into(), 1);
         self.text.extend_from_slice(b" time=");
-        self.milliseconds((rtt_ns + 500) / 1_000);
+        if self.exact {
+            self.digits(rtt_ns / 1_000_000, 1);
+            self.text.push(b'.');
+            self.digits(rtt_ns % 1_000_000, 6);
+        } else {
+            self.milliseconds((rtt_ns + 500) / 1_000);
+        }
         self.text.extend_from_slice(b" ms\n");
     }
 
