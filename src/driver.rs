@@ -22,7 +22,7 @@ use crate::monitor::target::{Addr, Target};
 use crate::monitor::time::{Mono, Now, Stamp};
 use crate::monitor::{self, Lookup, Monitor, Probe, Start};
 
-/// Under load, records are handed over when there are this many or the oldest would be older than this at the next turn, whichever
+/// Under load, records are handed over when there are this many or the oldest might be older than this at the next turn, whichever
 /// is first: waking the log's thread for each handful costs more than writing their lines.
 const FLUSH_RECORDS: usize = 256;
 const FLUSH_WITHIN: Duration = Duration::from_millis(10);
@@ -311,7 +311,8 @@ impl<O: Outlet> Driver<O> {
         }
         self.unflushed.count += self.records.len();
         self.records.drain(..).for_each(|record| self.outlet.record(record));
-        let at_next_turn = now.mono - self.unflushed.since + self.monitor.grid().step();
+        // One turn may come a little early and the next a little late.
+        let at_next_turn = now.mono - self.unflushed.since + self.monitor.grid().step() * 3 / 2;
         let ripe = self.unflushed.count >= FLUSH_RECORDS || at_next_turn >= FLUSH_WITHIN;
         if self.unflushed.count > 0 && (ripe || !self.loaded) {
             self.flush();
