@@ -286,12 +286,15 @@ impl<O: Outlet> Driver<O> {
             self.monitor.handle_sent(&probe, sent, took, result);
         }
         let (monitor, seen) = (&mut self.monitor, clock::now());
-        self.engine.departures(|left| clock::stamp(left, seen).into_iter().for_each(|left| monitor.handle_left(left)));
+        self.engine.departures(|left| {
+            let wall = clock::stamp(left);
+            monitor.handle_left(Stamp { mono: seen.stamp().mono_at(wall), wall });
+        });
     }
 
     fn send(&mut self, probe: &Probe, now: Now) -> (Stamp, Result<(), SendError>) {
         let opened = match self.monitor.socket_key(probe.socket) {
-            Some(key) => self.engine.open(probe.socket, key, now.mono),
+            Some(key) => self.engine.open(probe.socket, key, now.stamp()),
             None => return (now.stamp(), Err(SendError { errno: 0, text: "no socket" })),
         };
         if let Err(error) = opened {
@@ -353,6 +356,6 @@ impl<O: Outlet> Driver<O> {
 /// A packet with its times on our clocks.
 fn sample<'a>(incoming: &Incoming<'a>) -> Sample<'a> {
     let Incoming { from, ttl, stamped, seen, earliest, message } = *incoming;
-    let stamped = stamped.and_then(|arrived| clock::stamp(arrived, seen));
+    let stamped = stamped.map(clock::stamp);
     Sample { from, arrival: Arrival { stamped, seen: seen.stamp(), earliest }, ttl, message }
 }

@@ -65,7 +65,7 @@ pub struct Incoming<'a> {
     /// Read after it.
     pub seen: Now,
     /// Its socket had been read empty then.
-    pub earliest: Mono,
+    pub earliest: Stamp,
     /// What it is.
     pub message: Message<'a>,
 }
@@ -165,13 +165,13 @@ impl Engine {
     ///
     /// # Errors
     /// What the kernel refused, at this try or the last one.
-    pub fn open(&mut self, id: SocketId, key: &SocketKey, now: Mono) -> Result<Kind, OpenError> {
+    pub fn open(&mut self, id: SocketId, key: &SocketKey, now: Stamp) -> Result<Kind, OpenError> {
         if self.slots.len() <= id.0 {
             self.slots.resize_with(id.0 + 1, || None);
         }
         let is_new = self.slots[id.0].is_none();
         let slot = self.slots[id.0].get_or_insert_with(|| Slot::new(key.clone(), now));
-        let opened = slot.open(now, &mut self.shared);
+        let opened = slot.open(now.mono, &mut self.shared);
         if is_new {
             self.tell_of_small_buffers();
         }

@@ -58,7 +58,7 @@ pub(super) struct Slot {
     tried: Option<Mono>,
     drops: Drops,
     /// The socket was read empty then.
-    emptied: Mono,
+    emptied: Stamp,
     /// The failure that was told the operator.
     announced: Option<OpenError>,
 }
@@ -84,7 +84,7 @@ struct Drops {
 pub(super) struct QueuedError {
     from: Addr,
     stamped: Option<Wall>,
-    earliest: Mono,
+    earliest: Stamp,
     error: IcmpError,
     destination: Addr,
     sequence: u16,
@@ -101,7 +101,7 @@ impl Shared {
 }
 
 impl Slot {
-    pub(super) fn new(key: SocketKey, now: Mono) -> Self {
+    pub(super) fn new(key: SocketKey, now: Stamp) -> Self {
         let (state, drops) = (State::Closed, Drops::default());
         Self { key, state, former: None, tried: None, drops, emptied: now, announced: None }
     }
@@ -231,10 +231,10 @@ impl Slot {
         let wall = clock().wall;
         match receive_from(socket, self.emptied, shared, clock, handle) {
             Some(emptied) => {
-                self.emptied = emptied.mono;
+                self.emptied = emptied;
                 Some(emptied)
             }
-            None => Some(Stamp { mono: self.emptied, wall }),
+            None => Some(Stamp { mono: self.emptied.mono, wall }),
         }
     }
 
@@ -262,7 +262,7 @@ impl Slot {
 impl QueuedError {
     /// What the error queue tells; `None` for what is no error of a probe's, and on a raw socket, which gets the ICMP message itself
     /// as a packet.
-    fn read(socket: &Socket, received: &Received<'_>, earliest: Mono) -> Option<Self> {
+    fn read(socket: &Socket, received: &Received<'_>, earliest: Stamp) -> Option<Self> {
         let offence = received.offence.filter(|_| socket.kind() == Kind::Datagram)?;
         let (kind, code, info) = (offence.kind, offence.code, offence.info);
         let error = match offence.origin {
@@ -305,7 +305,7 @@ pub(super) fn watch(readiness: &Watched, socket: &Socket) -> Result<(), rustix::
 /// Reads a socket until it is empty. Returns a reading of the clock from before it was found so; `None` where it was left unfinished.
 fn receive_from(
     socket: &Socket,
-    earliest: Mono,
+    earliest: Stamp,
     shared: &mut Shared,
     clock: &impl Fn() -> Now,
     handle: &mut impl FnMut(&Incoming<'_>),
@@ -336,7 +336,7 @@ fn receive_from(
 }
 
 /// Reads the error queue empty.
-fn read_errors(socket: &Socket, earliest: Mono, shared: &mut Shared) {
+fn read_errors(socket: &Socket, earliest: Stamp, shared: &mut Shared) {
     for _ in 0..ERRORS_A_TURN {
         let count = socket.receive(Queue::Errors, &mut shared.buffers).unwrap_or(0);
         for index in 0..count {
@@ -355,7 +355,7 @@ fn read_errors(socket: &Socket, earliest: Mono, shared: &mut Shared) {
 }
 
 /// A packet of ours, if it is one: the identifier is checked here as well, for packets that came before the filter did.
-fn decode<'a>(socket: &Socket, received: &Received<'a>, seen: Now, earliest: Mono) -> Option<Incoming<'a>> {
+fn decode<'a>(socket: &Socket, received: &Received<'a>, seen: Now, earliest: Stamp) -> Option<Incoming<'a>> {
     let from = received.from?;
     let packet = match socket.version() {
         IpVersion::V4 => wire::decode_v4(received.bytes, socket.framing())?,

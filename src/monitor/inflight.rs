@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::sample::Arrival;
+use super::sample::{Arrival, Told};
 use super::sendings::Certainty;
 use super::time::{Mono, Stamp, Wall};
 
@@ -299,8 +299,8 @@ impl Probe {
     /// An open probe's first whole reply: in time, too late, or nobody can tell.
     fn answer(&mut self, arrival: Arrival, timeout: Duration) -> Effect {
         let deadline = self.sent.mono + timeout;
-        let straddles = arrival.earliest <= deadline && deadline < arrival.seen.mono;
-        if straddles && self.plausible(arrival).is_none() {
+        let straddles = arrival.earliest.mono <= deadline && deadline < arrival.seen.mono;
+        if straddles && self.plausible(arrival).is_none() || arrival.told() == Told::Unclear {
             self.state = State::Void;
             return Effect::Judged(self.arrived(arrival, Ruling::Unmeasured(Obstacle::ArrivalUnknown)));
         }
@@ -337,7 +337,10 @@ impl Probe {
 
     /// A stamp before the sending or after the reading was taken by a clock that was being set.
     fn plausible(&self, arrival: Arrival) -> Option<Stamp> {
-        arrival.stamped.filter(|stamp| self.sent.mono <= stamp.mono && stamp.mono <= arrival.seen.mono)
+        match arrival.told() {
+            Told::Arrived(at) => Some(at).filter(|at| self.sent.mono <= at.mono && at.mono <= arrival.seen.mono),
+            Told::Nothing | Told::Unclear => None,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What came in from the network: one packet that may concern a probe, decoded but not judged.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::target::Addr;
-use super::time::{Mono, Stamp};
+use super::time::{Stamp, Wall};
 
 /// One received packet, as the engine saw it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,13 +22,48 @@ pub struct Sample<'a> {
 /// When a packet arrived, and how exactly that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// By the kernel's receive stamp (SO_TIMESTAMPNS) brought onto our clocks; `None` where it was missing or lay in the
-    /// future. Whether it is plausible for a certain probe is for the judge to say.
-    pub stamped: Option<Stamp>,
+    /// The kernel's receive stamp, a reading of CLOCK_REALTIME (SO_TIMESTAMPNS); `None` where it was missing.
+    pub stamped: Option<Wall>,
     /// When we read the packet.
     pub seen: Stamp,
     /// When the socket had last been read empty: the packet arrived after that.
-    pub earliest: Mono,
+    pub earliest: Stamp,
+}
+
+/// What the kernel's stamp tells of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// When it was. Whether that is plausible for a certain probe is for the judge to say.
+    Arrived(Stamp),
+    /// Nothing: there is none, or it is of the future.
+    Nothing,
+    /// The wall clock was set while the packet waited, and nobody can tell whether before its stamp was taken or after.
+    Unclear,
+}
+
+/// The wall clock has not been set where it went on like the monotonic one but for this. The two are read one after the other.
+const UNSET: Duration = Duration::from_micros(500);
+
+/// A packet is stamped so long before its socket has it, at most, when the machine is busy.
+const HANDING_OVER: Duration = Duration::from_millis(1);
+
+impl Arrival {
+    /// Brings the stamp onto the monotonic clock: as long ago as the wall clock says. Where that was set since the socket was empty,
+    /// the stamp was taken before or after, and counts if only one of the two is possible.
+    pub fn told(&self) -> Told {
+        let Some(wall) = self.stamped else { return Told::Nothing };
+        let (before, after) = (self.earliest.mono_at(wall), self.seen.mono_at(wall));
+        if before - after <= UNSET && after - before <= UNSET {
+            let is_past = wall <= self.seen.wall;
+            return if is_past { Told::Arrived(Stamp { mono: after, wall }) } else { Told::Nothing };
+        }
+        let possible = |mono| self.earliest.mono - HANDING_OVER <= mono && mono <= self.seen.mono;
+        match (possible(before), possible(after)) {
+            (true, false) => Told::Arrived(Stamp { mono: before, wall }),
+            (false, true) => Told::Arrived(Stamp { mono: after, wall }),
+            (true, true) | (false, false) => Told::Unclear,
+        }
+    }
 }
 
 /// A packet that concerns an echo request with our identifier.

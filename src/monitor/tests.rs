@@ -49,7 +49,7 @@ fn monitor(targets: &[Arc<Target>]) -> (Monitor, Vec<(Probe, Vec<u8>)>) {
 }
 
 fn arrival() -> Arrival {
-    Arrival { stamped: Some(at(10).stamp()), seen: at(10).stamp(), earliest: at(10).mono }
+    Arrival { stamped: Some(at(10).wall), seen: at(10).stamp(), earliest: at(10).stamp() }
 }
 
 fn echo(monitor: &mut Monitor, from: Ipv4Addr, sequence: u16, payload: &[u8], checksum: Checksum) {

@@ -38,6 +38,13 @@ pub struct Stamp {
     pub wall: Wall,
 }
 
+impl Stamp {
+    /// The monotonic clock when the wall clock stood at `wall`, unless that was set in between.
+    pub fn mono_at(self, wall: Wall) -> Mono {
+        if wall >= self.wall { self.mono + (wall - self.wall) } else { self.mono - (self.wall - wall) }
+    }
+}
+
 impl Now {
     /// The labels of this very reading.
     pub fn stamp(self) -> Stamp {

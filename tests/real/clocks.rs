@@ -17,7 +17,8 @@ use crate::support::wait::PATIENCE;
 const FEW: usize = 20;
 /// So many that it goes by the grid.
 const MANY: usize = 50;
-const DELAY_MS: f64 = 80.0;
+/// Longer than the smallest step, so that a time that is wrong by it can pass for a time.
+const DELAY_MS: f64 = 300.0;
 /// A clock that runs slower by 500 millionths measures less by as much.
 const SHORTEST_MS: f64 = 0.999 * DELAY_MS;
 /// Less than the probes' timeout. A busy machine may add something to the delay; steps, but for the smallest, add more than this.
@@ -37,7 +38,10 @@ fn a_clock_set_forward_and_back_by_an_hour_changes_labels_alone() {
 
 #[test]
 fn a_clock_set_forward_and_back_by_a_hundred_milliseconds_changes_labels_alone() {
-    let Some(lines) = run("1s wall +100ms, 2s wall -100ms", FEW, LAST) else { return };
+    let Some(lines) = run("1005ms wall +100ms, 1505ms wall +100ms, 2005ms wall -100ms, 2257ms wall +100ms", MANY, LAST)
+    else {
+        return;
+    };
     assert_all_answered(&lines);
     let longest = lines.iter().filter_map(|line| line.rtt_ms).fold(0.0, f64::max);
     assert!(longest < LONGEST_WITHOUT_SMALLEST_STEP_MS, "{longest} ms");
@@ -58,8 +62,8 @@ fn what_a_suspend_took_is_not_measured_and_nothing_is_lost() {
         line::assert_every_slot_has_one_outcome(&lines, target);
         let suspended: Vec<_> = own.iter().filter(|line| line.error().starts_with("suspended for 2.0 s")).collect();
         let [suspended] = suspended[..] else { panic!("{target}: {own:?}") };
-        // Twenty slots lay in it, and one or two probes were in flight.
-        assert!((20..=22).contains(&suspended.seqs().count()), "{target}: {suspended:?}");
+        // Twenty slots lay in it, and three or four probes were in flight.
+        assert!((20..=24).contains(&suspended.seqs().count()), "{target}: {suspended:?}");
     }
     assert_eq!(jumps(&lines), [TimeDelta::seconds(2)]);
 }
@@ -104,17 +108,17 @@ fn by_target(lines: &[Line]) -> BTreeMap<&str, Vec<&Line>> {
     targets
 }
 
-/// Nothing but answers, until the program was stopped.
+/// Nothing but answers, until the program was stopped; but of a packet that waits to be read while the clock is set, it may be
+/// impossible to tell when it came.
 fn assert_all_answered(lines: &[Line]) {
     assert_plausible(lines.iter());
-    let odd = lines.iter().find(|line| line.outcome == "not_measured" && line.error() != "stopped" && !is_stall(line));
+    let odd = lines.iter().find(|line| line.outcome == "not_measured" && !is_no_fault(line));
     assert!(odd.is_none(), "{odd:?}");
     by_target(lines).keys().for_each(|target| line::assert_every_slot_has_one_outcome(lines, target));
 }
 
-/// A machine with too much to do makes no loss, and says so.
-fn is_stall(line: &Line) -> bool {
-    line.error().starts_with("stalled for ")
+fn is_no_fault(line: &Line) -> bool {
+    ["stopped", "stalled for ", "clock trouble: "].iter().any(|words| line.error().starts_with(words))
 }
 
 /// No loss, and no round trip that only a clock can have made.

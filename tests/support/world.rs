@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingtest::clock;
 use pingtest::driver::Command;
 use pingtest::monitor::identity::Identity;
 use pingtest::monitor::record::{Record, SendError};
@@ -128,7 +127,7 @@ pub(crate) struct World<N> {
     flying: Agenda<Packet>,
     socket: Vec<Arrived>,
     /// When the socket was last read empty.
-    emptied: Mono,
+    emptied: Stamp,
     orders: Agenda<Command>,
     alarm: Option<Boot>,
     made: u64,
@@ -152,7 +151,7 @@ impl<N: Network> World<N> {
             clocks,
             flying: Agenda::new(),
             socket: Vec::new(),
-            emptied: now.mono,
+            emptied: now.stamp(),
             orders: Agenda::new(),
             alarm: Some(START),
             made: 0,
@@ -314,12 +313,12 @@ impl<N: Network> World<N> {
     fn receive(&mut self) -> Stamp {
         let now = self.clocks.now();
         for Arrived { stamp, packet } in self.socket.drain(..) {
-            let stamped = if packet.stamped { clock::stamp(stamp, now) } else { None };
+            let stamped = packet.stamped.then_some(stamp);
             let arrival = Arrival { stamped, seen: now.stamp(), earliest: self.emptied };
             let message = packet.content.message();
             self.monitor.handle_sample(&Sample { from: packet.from, arrival, ttl: packet.ttl, message });
         }
-        self.emptied = now.mono;
+        self.emptied = now.stamp();
         now.stamp()
     }
 

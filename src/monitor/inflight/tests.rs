@@ -12,12 +12,12 @@ fn at(millis: u32) -> Stamp {
 
 /// A packet read as soon as it came.
 fn prompt(millis: u32) -> Arrival {
-    Arrival { stamped: Some(at(millis)), seen: at(millis), earliest: at(millis).mono }
+    Arrival { stamped: Some(at(millis).wall), seen: at(millis), earliest: at(millis) }
 }
 
 /// A packet that came at `stamped` and was read at `seen`, from a socket last empty at `earliest`.
 fn waited(stamped: Option<u32>, seen: u32, earliest: u32) -> Arrival {
-    Arrival { stamped: stamped.map(at), seen: at(seen), earliest: at(earliest).mono }
+    Arrival { stamped: stamped.map(|millis| at(millis).wall), seen: at(seen), earliest: at(earliest) }
 }
 
 /// Probe 1, sent at 0 ms.
@@ -116,11 +116,39 @@ fn the_kernels_stamp_counts_however_late_the_reply_is_read() {
 #[test]
 fn without_a_plausible_stamp_the_reading_counts() {
     assert_eq!(judged(one().handle_reply(1, waited(None, 30, 20))), (Ruling::Reply, 30));
-    let future = Arrival { stamped: Some(at(31)), ..waited(None, 30, 20) };
+    let future = Arrival { stamped: Some(at(31).wall), ..waited(None, 30, 20) };
     assert_eq!(judged(one().handle_reply(1, future)), (Ruling::Reply, 30));
-    let before_the_sending = Stamp { mono: T0.mono - MS, wall: T0.wall - MS };
-    let past = Arrival { stamped: Some(before_the_sending), ..waited(None, 30, 20) };
+    let past = Arrival { stamped: Some(T0.wall - MS), ..waited(None, 30, 20) };
     assert_eq!(judged(one().handle_reply(1, past)), (Ruling::Reply, 30));
+}
+
+/// A reply that came after 300 ms, read at 310 ms from a socket last empty at 299 ms; the clock was set `by` milliseconds at `set`.
+fn while_the_clock_is_set(set: u32, by: i32) -> Arrival {
+    let shift = |stamp: Stamp, millis: u32| {
+        let by = if millis >= set { by } else { 0 };
+        let wall = if by < 0 { stamp.wall - MS * by.unsigned_abs() } else { stamp.wall + MS * by.unsigned_abs() };
+        Stamp { wall, ..stamp }
+    };
+    let [arrived, seen, earliest] = [300, 310, 299].map(|millis| shift(at(millis), millis));
+    Arrival { stamped: Some(arrived.wall), seen, earliest }
+}
+
+#[test]
+fn a_clock_set_while_the_reply_waits_makes_no_wrong_time() {
+    for by in [3_600_000, 100, 20, -20, -100, -3_600_000] {
+        for set in [300, 305] {
+            let judged = judged(one().handle_reply(1, while_the_clock_is_set(set, by)));
+            assert_eq!(judged, (Ruling::Reply, 300), "by {by} ms at {set} ms");
+        }
+    }
+}
+
+#[test]
+fn a_clock_set_by_less_than_the_reply_waited_leaves_its_time_unclear() {
+    // Stamped before: 4 ms earlier by the new clock is before the socket was empty, 4 ms later is not.
+    assert_eq!(judged(one().handle_reply(1, while_the_clock_is_set(305, 4))), (Ruling::Reply, 300));
+    let unclear = judged(one().handle_reply(1, while_the_clock_is_set(305, -4))).0;
+    assert_eq!(unclear, Ruling::Unmeasured(Obstacle::ArrivalUnknown));
 }
 
 #[test]
