@@ -87,6 +87,23 @@ fn every_probe_is_told_as_the_network_dealt_with_it(rights: Rights) {
     }
 }
 
+#[test]
+fn a_network_that_cannot_be_had_says_why() {
+    let Some(namespace) = Simnet::namespace() else { return };
+    namespace.ip("tuntap add mode tun name sim7");
+    let device = |name: &str| format!("[device]\nname = \"{name}\"\n[[net]]\nprefix = \"10.1.0.0/16\"\n");
+    let with_script = ["--script", "script.toml"];
+    for (args, name, code, expected) in [
+        (&[][..], "sim7", 64, "--script"),
+        (&with_script, "sim 7", 78, "simnet: script.toml:2: \"sim 7\" is no device's name: "),
+        (&with_script, "sim7", 71, "simnet: device \"sim7\": entity already exists\n"),
+        (&with_script, "lo", 71, "simnet: device \"lo\": entity already exists\n"),
+    ] {
+        let ended = Simnet::refused(&namespace, &device(name), args);
+        assert!(ended.code == Some(code) && ended.stderr.contains(expected), "{expected}: {ended:?}");
+    }
+}
+
 /// Whatever the daemon says of a probe that it sent, the network has seen that.
 fn assert_nothing_is_made_up(journal: &Journal, lines: &[Line]) {
     let seen: BTreeSet<_> = journal.requests().map(|(host, request)| (host, u64::from(request.sequence))).collect();

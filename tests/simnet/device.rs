@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
 
-use crate::script::Script;
+use crate::script::{DeviceName, Script, Within};
 use crate::tun::Tun;
 
 /// The kernel's 500 are fewer than a burst of a prober has.
@@ -16,7 +16,7 @@ const SBIN: &str = "/usr/sbin:/sbin";
 
 /// Makes the device of a script, up and with all its routes.
 pub(crate) fn open(script: &Script) -> io::Result<Tun> {
-    let name = &script.device.name;
+    let DeviceName(name) = &script.device.name;
     let tun = Tun::open(name).map_err(|error| within(&format!("device {name:?}"), &error))?;
     // Answers may come from addresses that no route leads back to.
     for device in ["all", name] {
@@ -33,8 +33,8 @@ pub(crate) fn open(script: &Script) -> io::Result<Tun> {
 /// Lines for `ip -batch`.
 fn commands(script: &Script) -> String {
     let device = &script.device;
-    let name = &device.name;
-    let mut lines = format!("link set dev {name} mtu {} txqueuelen {QUEUE} up\n", device.mtu);
+    let (DeviceName(name), Within(mtu)) = (&device.name, device.mtu);
+    let mut lines = format!("link set dev {name} mtu {mtu} txqueuelen {QUEUE} up\n");
     for address in &device.addresses {
         let nodad = if address.addr().is_ipv6() { " nodad" } else { "" };
         lines += &format!("address add {address} dev {name}{nodad}\n");

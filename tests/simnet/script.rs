@@ -2,6 +2,7 @@
 //!
 //! The keys are those of README.md beside this file. It knows nothing of packets; what the keys do is `weather`'s.
 
+mod address;
 mod error_type;
 mod value;
 
@@ -18,10 +19,12 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
+use address::Map;
+pub(crate) use address::foreign;
 use error_type::ErrorType;
 pub(crate) use error_type::{packet_too_big, time_exceeded};
-use value::{Count, Prefix, Time};
-pub(crate) use value::{Delay, GilbertElliott, Loss, Probability, Then};
+pub(crate) use value::{Count, Delay, DeviceName, GilbertElliott, Loss, Probability, Then, Within};
+use value::{Prefix, Time};
 
 /// A whole script.
 #[derive(Debug)]
@@ -35,15 +38,15 @@ pub(crate) struct Script {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Device {
-    pub(crate) name: String,
-    pub(crate) mtu: u32,
+    pub(crate) name: DeviceName,
+    pub(crate) mtu: Within<u16, 1280, 65_535>,
     pub(crate) addresses: Vec<IpNet>,
 }
 
 impl Default for Device {
     fn default() -> Self {
         let prober: [IpAddr; 2] = [[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
-        Self { name: "sim0".into(), mtu: 1500, addresses: prober.map(IpNet::from).to_vec() }
+        Self { name: DeviceName("sim0".into()), mtu: Within(1500), addresses: prober.map(IpNet::from).to_vec() }
     }
 }
 
@@ -85,7 +88,7 @@ impl When {
 }
 
 /// What the weather is made of; a key left out is one of the layer below.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Keys {
     pub(crate) delay: Option<Delay>,
     pub(crate) loss: Option<Loss>,
@@ -105,14 +108,14 @@ pub(crate) struct Keys {
 }
 
 /// Replies that wait longer, so that others overtake them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Reorder {
     pub(crate) probability: Probability,
     pub(crate) by: Duration,
 }
 
 /// Replies that come more than once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Duplicate {
     pub(crate) probability: Probability,
     pub(crate) copies: u32,
@@ -120,7 +123,7 @@ pub(crate) struct Duplicate {
 }
 
 /// Replies that do not come back as the requests were.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Damage {
     pub(crate) probability: Probability,
@@ -128,7 +131,7 @@ pub(crate) struct Damage {
 }
 
 /// What is wrong with a damaged reply.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DamageKind {
     Flip,
@@ -137,7 +140,7 @@ pub(crate) enum DamageKind {
 }
 
 /// Somebody else who answers.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answerer {
     pub(crate) address: IpAddr,
@@ -146,7 +149,7 @@ pub(crate) struct Answerer {
 }
 
 /// Replies that are none.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Forge {
     pub(crate) probability: Probability,
@@ -154,7 +157,7 @@ pub(crate) struct Forge {
 }
 
 /// What is made up in a forged reply.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ForgeKind {
     Identifier,
@@ -164,7 +167,7 @@ pub(crate) enum ForgeKind {
 }
 
 /// ICMP errors in place of replies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) kind: u8,
     pub(crate) code: u8,
@@ -186,7 +189,7 @@ pub(crate) enum Quote {
 }
 
 /// So many a second, and so many at once.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rate {
     pub(crate) per_second: Count,
@@ -219,11 +222,20 @@ impl fmt::Display for Mistake {
 /// Reads a script.
 pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
     let file: File = toml::from_str(text).map_err(|error| Mistake::at(error.span(), text, error.message()))?;
+    if file.net.is_empty() {
+        return Err(Mistake::at(None, text, "there is no [[net]]: a script has at least one"));
+    }
+    let prefix = |table: &Spanned<Table>| table.get_ref().prefix.map(|Prefix(prefix)| prefix);
+    let map = Map {
+        own: file.device.addresses.iter().map(IpNet::addr).collect(),
+        prefixes: file.net.iter().filter_map(prefix).collect(),
+    };
     let mut nets = Vec::new();
     let mut prefixes = BTreeSet::new();
     for table in file.net {
         let span = table.span();
-        let net = placed(table, Table::net).map_err(|(span, what)| Mistake::at(Some(span), text, &what))?;
+        let net =
+            placed(table, |table| table.net(&map)).map_err(|(span, what)| Mistake::at(Some(span), text, &what))?;
         if !prefixes.insert(net.prefix) {
             return Err(Mistake::at(Some(span), text, &format!("{} has a [[net]] already", net.prefix)));
         }
@@ -248,6 +260,7 @@ struct File {
     seed: u64,
     #[serde(default)]
     device: Device,
+    #[serde(default)]
     net: Vec<Spanned<Table>>,
 }
 
@@ -267,16 +280,16 @@ struct Table {
     reorder: Option<ReorderTable>,
     duplicate: Option<DuplicateTable>,
     damage: Option<Damage>,
-    from: Option<Answerer>,
-    forge: Option<Forge>,
+    from: Option<Spanned<Answerer>>,
+    forge: Option<Spanned<Forge>>,
     error: Option<ErrorTable>,
-    router: Option<IpAddr>,
+    router: Option<Spanned<IpAddr>>,
     echo_limit: Option<Rate>,
     silent: Option<bool>,
     down: Option<bool>,
-    mtu: Option<u16>,
-    hops: Option<u8>,
-    ttl: Option<u8>,
+    mtu: Option<Within<u16, 68, 65_535>>,
+    hops: Option<Within<u8, 1, 254>>,
+    ttl: Option<Within<u8, 1, 255>>,
 }
 
 #[derive(Deserialize)]
@@ -286,12 +299,15 @@ struct ReorderTable {
     by: Time,
 }
 
+/// One request must not take all memory.
+type Copies = Within<u32, 1, 1000>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DuplicateTable {
     probability: Probability,
     #[serde(default)]
-    copies: Count,
+    copies: Copies,
     after: Time,
 }
 
@@ -299,103 +315,110 @@ struct DuplicateTable {
 #[serde(deny_unknown_fields)]
 struct ErrorTable {
     #[serde(rename = "type")]
-    kind: ErrorType,
-    router: Option<IpAddr>,
+    kind: Spanned<ErrorType>,
+    router: Option<Spanned<IpAddr>>,
     #[serde(default)]
     quote: Quote,
-    #[serde(default)]
-    options: bool,
+    options: Option<Spanned<bool>>,
     #[serde(default)]
     probability: Probability,
     rate: Option<Rate>,
 }
 
 impl Table {
-    fn net(mut self) -> Result<Net, Wrong> {
-        let nowhere = |what: &str| (None, what.to_owned());
+    fn net(mut self, map: &Map) -> Result<Net, Wrong> {
         let Some(Prefix(prefix)) = self.prefix.take() else { return Err(nowhere("[[net]] needs a prefix")) };
         if self.at.is_some() || self.every.is_some() || self.length.is_some() {
             return Err(nowhere("at, every and for are keys of [[net.change]] only"));
         }
-        let read = |change| placed(change, |change| change.change(prefix).map_err(|what| (None, what)));
+        let read = |change| placed(change, |change| change.change(prefix, map));
         let changes = std::mem::take(&mut self.change).into_iter().map(read).collect::<Result<_, _>>();
         let changes = changes.map_err(|(span, what)| (Some(span), what))?;
-        let keys = self.keys(prefix).map_err(|what| (None, what))?;
-        Ok(Net { prefix, keys, changes })
+        Ok(Net { prefix, keys: self.keys(prefix, map)?, changes })
     }
 
-    fn change(self, prefix: IpNet) -> Result<Change, String> {
+    fn change(self, prefix: IpNet, map: &Map) -> Result<Change, Wrong> {
         if self.prefix.is_some() || !self.change.is_empty() {
-            return Err("prefix and change are keys of [[net]] only".into());
+            return Err(nowhere("prefix and change are keys of [[net]] only"));
         }
-        Ok(Change { when: self.when()?, keys: self.keys(prefix)? })
+        let when = self.when().map_err(nowhere)?;
+        let keys = self.keys(prefix, map)?;
+        if keys == Keys::default() {
+            return Err(nowhere("[[net.change]] changes nothing: it needs a key of [[net]] but prefix, or down"));
+        }
+        Ok(Change { when, keys })
     }
 
-    fn when(&self) -> Result<When, String> {
+    fn when(&self) -> Result<When, &'static str> {
         let [at, every, length] = [self.at, self.every, self.length].map(|time| time.map(|Time(time)| time));
         match (at, every, length) {
             (Some(at), None, None) => Ok(When::From(at)),
+            (Some(_), None, Some(Duration::ZERO)) => Err("[[net.change]]: for must be above 0"),
             (Some(at), None, Some(length)) => Ok(When::During { at, end: at + length }),
             (None, Some(period), Some(length)) if !length.is_zero() && length <= period => {
                 Ok(When::Every { period, length })
             }
-            (None, Some(_), Some(_)) => Err("[[net.change]]: for must be above 0 and at most every".into()),
-            _ => Err("[[net.change]] needs at, or at and for, or every and for".into()),
+            (None, Some(_), Some(_)) => Err("[[net.change]]: for must be above 0 and at most every"),
+            _ => Err("[[net.change]] needs at, or at and for, or every and for"),
         }
     }
 
-    fn keys(self, prefix: IpNet) -> Result<Keys, String> {
-        for (key, address) in [("from.address", self.from.map(|from| from.address)), ("router", self.router)] {
-            same_family(prefix, key, address)?;
-        }
+    fn keys(self, prefix: IpNet, map: &Map) -> Result<Keys, Wrong> {
+        let from = |from: &Answerer| map.sender(prefix, "from.address", from.address);
+        let forge = |forge: &Forge| match forge.kind {
+            ForgeKind::Foreign => map.stranger(prefix),
+            ForgeKind::Identifier | ForgeKind::Sequence | ForgeKind::Tag => Ok(()),
+        };
         Ok(Keys {
             delay: self.delay,
             loss: self.loss,
             reorder: self.reorder.map(|ReorderTable { probability, by: Time(by) }| Reorder { probability, by }),
             duplicate: self.duplicate.map(DuplicateTable::into_duplicate),
             damage: self.damage,
-            from: self.from,
-            forge: self.forge,
-            error: self.error.map(|error| error.into_refusal(prefix)).transpose()?,
-            router: self.router,
+            from: checked(self.from, from)?,
+            forge: checked(self.forge, forge)?,
+            error: self.error.map(|error| error.into_refusal(prefix, map)).transpose()?,
+            router: checked(self.router, |&router| map.sender(prefix, "router", router))?,
             echo_limit: self.echo_limit,
             silent: self.silent,
             down: self.down,
-            mtu: self.mtu,
-            hops: self.hops,
-            ttl: self.ttl,
+            mtu: self.mtu.map(|Within(mtu)| mtu),
+            hops: self.hops.map(|Within(hops)| hops),
+            ttl: self.ttl.map(|Within(ttl)| ttl),
         })
     }
 }
 
 impl DuplicateTable {
     fn into_duplicate(self) -> Duplicate {
-        let Self { probability, copies: Count(copies), after: Time(after) } = self;
+        let Self { probability, copies: Within(copies), after: Time(after) } = self;
         Duplicate { probability, copies, after }
     }
 }
 
 impl ErrorTable {
-    fn into_refusal(self, prefix: IpNet) -> Result<Refusal, String> {
-        same_family(prefix, "error.router", self.router)?;
-        let Self { router, quote, options, probability, rate, .. } = self;
-        if options && is_v6(prefix) {
-            return Err("error.options: IPv6 has no such options".into());
-        }
-        let (kind, code) = self.kind.of_family(is_v6(prefix))?;
+    fn into_refusal(self, prefix: IpNet, map: &Map) -> Result<Refusal, Wrong> {
+        let v6 = prefix.addr().is_ipv6();
+        let options = |&options: &bool| match options && v6 {
+            true => Err("error.options: IPv6 has no such options".to_owned()),
+            false => Ok(()),
+        };
+        let router = checked(self.router, |&router| map.sender(prefix, "error.router", router))?;
+        let options = checked(self.options, options)?.unwrap_or_default();
+        let place = self.kind.span();
+        let (kind, code) = self.kind.get_ref().of_family(v6).map_err(|what| (Some(place), what))?;
+        let Self { quote, probability, rate, .. } = self;
         Ok(Refusal { kind, code, router, quote, options, probability, rate })
     }
 }
 
-fn is_v6(prefix: IpNet) -> bool {
-    prefix.addr().is_ipv6()
+fn nowhere(what: &str) -> Wrong {
+    (None, what.to_owned())
 }
 
-fn same_family(prefix: IpNet, key: &str, address: Option<IpAddr>) -> Result<(), String> {
-    match address {
-        Some(address) if address.is_ipv6() != is_v6(prefix) => {
-            Err(format!("{key}: {address} and {prefix} are not of the same family"))
-        }
-        _ => Ok(()),
-    }
+/// The value of a key, if it is right; else its place, and what is wrong.
+fn checked<T>(value: Option<Spanned<T>>, check: impl FnOnce(&T) -> Result<(), String>) -> Result<Option<T>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    check(value.get_ref()).map_err(|what| (Some(value.span()), what))?;
+    Ok(Some(value.into_inner()))
 }

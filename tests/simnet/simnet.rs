@@ -66,8 +66,19 @@ impl fmt::Display for Failure {
     }
 }
 
+/// As in sysexits.h.
+const USAGE: u8 = 64;
+
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            // Help is no misuse.
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(&options) {
         Ok(counts) => {
             say(&serde_json::to_string(&Event::End(counts)).unwrap_or_default());
             ExitCode::SUCCESS

@@ -43,17 +43,17 @@ impl AsFd for Tun {
 fn request(file: &File, name: &str) -> io::Result<()> {
     // SAFETY: all of `ifreq` are integers, pointers and arrays of them, for which zeros are values.
     let mut wanted: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays 0: it ends the name.
-    let room = wanted.ifr_name.len() - 1;
-    if name.is_empty() || name.len() > room {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a device's name has 1 to {room} bytes")));
-    }
+    // Scripts have shorter names only, so that the last byte stays 0: it ends the name.
     for (place, byte) in wanted.ifr_name.iter_mut().zip(name.bytes()) {
         *place = byte as libc::c_char;
     }
-    // Without packet information before each packet: the version is in its first byte.
-    wanted.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    // Without packet information before each packet: the version is in its first byte. And not one that somebody else has made.
+    wanted.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_TUN_EXCL) as libc::c_short;
     // SAFETY: the file is open, and the kernel reads and writes one `ifreq`, which `wanted` is.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut wanted) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result >= 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::ResourceBusy { Err(io::ErrorKind::AlreadyExists.into()) } else { Err(error) }
 }

@@ -11,7 +11,7 @@ mod limit;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -23,9 +23,6 @@ use chance::{Chance, Matter};
 use layers::Layers;
 use limit::Limit;
 
-/// Where forged replies come from that are from nobody probed; README.md names them.
-const FOREIGN_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
-const FOREIGN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0xfe);
 /// What replies start with.
 const FULL_TTL: u8 = 64;
 /// What is told to be small enough where packets are too big for no link of the script: the least that IPv6 allows.
@@ -274,7 +271,7 @@ impl Case<'_> {
         let plain = if from == dst { Echo::Reply } else { Echo::OtherAddress };
         let delay = self.delay() + self.reordering();
         let forged = self.forgery().map(|kind| {
-            let from = if kind == Echo::ForgedForeign { foreign(dst) } else { from };
+            let from = if kind == Echo::ForgedForeign { script::foreign(dst) } else { from };
             self.answer(delay, from, Kind::Echo(kind))
         });
         let reply = self.answer(delay, from, Kind::Echo(self.damage().unwrap_or(plain)));
@@ -347,8 +344,4 @@ impl Case<'_> {
             ForgeKind::Foreign => Some(Echo::ForgedForeign),
         }
     }
-}
-
-fn foreign(dst: IpAddr) -> IpAddr {
-    if dst.is_ipv6() { FOREIGN_V6.into() } else { FOREIGN_V4.into() }
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::journal::Journal;
 use super::net::{self, Namespace};
-use super::program::{self, Program};
+use super::program::{self, Ended, Program};
 use super::wait::PATIENCE;
 
 /// The simulated network. Dropping it ends it.
@@ -24,14 +24,15 @@ impl Simnet {
 
     /// Starts it in `namespace`; it answers by this script from here on.
     pub(crate) fn start(namespace: &Namespace, script: &str) -> Self {
-        let dir = program::directory();
-        fs::write(dir.path().join("script.toml"), script).expect("the directory is ours");
-        let mut command = namespace.command("nice");
-        // Networks are not slower for what the machines at their ends do: this one goes before pingtest.
-        command.args(["-n", "-19"]).arg(binary());
-        let program = Program::spawn(dir, command, &["--script", "script.toml", "--journal", "journal"]);
+        let program = spawn(namespace, script, &["--script", "script.toml", "--journal", "journal"]);
         program.wait_for("stdout", "sign that it is ready", |text| text.starts_with("ready\n"));
         Self(program)
+    }
+
+    /// What it ends with by itself, started with these arguments beside this script, `script.toml`.
+    #[allow(dead_code, reason = "not for the proofs")]
+    pub(crate) fn refused(namespace: &Namespace, script: &str, args: &[&str]) -> Ended {
+        spawn(namespace, script, args).ended(PATIENCE)
     }
 
     /// Stops it, and gives its journal, which is whole.
@@ -41,6 +42,15 @@ impl Simnet {
         assert_eq!(ended.code, Some(0), "{ended:?}");
         Journal::read(&self.0.dir().join("journal"))
     }
+}
+
+fn spawn(namespace: &Namespace, script: &str, args: &[&str]) -> Program {
+    let dir = program::directory();
+    fs::write(dir.path().join("script.toml"), script).expect("the directory is ours");
+    let mut command = namespace.command("nice");
+    // Networks are not slower for what the machines at their ends do: this one goes before pingtest.
+    command.args(["-n", "-19"]).arg(binary());
+    Program::spawn(dir, command, args)
 }
 
 /// Examples are built into a directory beside the program.

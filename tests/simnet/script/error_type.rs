@@ -72,7 +72,13 @@ impl ErrorType {
     pub(crate) fn of_family(&self, v6: bool) -> Result<(u8, u8), String> {
         let numbers = |&(_, v4_numbers, v6_numbers): &Row| if v6 { v6_numbers } else { v4_numbers };
         match self {
-            Self::Numbers { kind, code } => Ok((*kind, *code)),
+            &Self::Numbers { kind, code } if is_error(kind, v6) => Ok((kind, code)),
+            Self::Numbers { kind, .. } if v6 => {
+                Err(format!("error.type: {kind} is no error of IPv6: those are 1 to 127"))
+            }
+            Self::Numbers { kind, .. } => {
+                Err(format!("error.type: {kind} is no error of IPv4: those are 3, 4, 5, 11 and 12"))
+            }
             Self::Named(name) => {
                 let found = ROWS.iter().find(|(row, ..)| row == name).and_then(numbers);
                 found.ok_or_else(|| {
@@ -83,6 +89,11 @@ impl ErrorType {
             }
         }
     }
+}
+
+/// Whether ICMP messages of this type are about others (RFC 1122, 3.2.2; RFC 4443, 2.1).
+fn is_error(kind: u8, v6: bool) -> bool {
+    if v6 { (1..=127).contains(&kind) } else { [3, 4, 5, 11, 12].contains(&kind) }
 }
 
 /// Time exceeded in transit, in the family of `address`.

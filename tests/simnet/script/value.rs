@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rand_distr::Normal;
 use serde::de::value::{F64Deserializer, I64Deserializer, MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use super::address;
 
 /// A time with its unit, as in `"1.5s"`.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
@@ -54,21 +57,57 @@ impl TryFrom<f64> for Probability {
 }
 
 /// A number of things, at least one.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "u32")]
 pub(crate) struct Count(pub(crate) u32);
-
-impl Default for Count {
-    fn default() -> Self {
-        Self(1)
-    }
-}
 
 impl TryFrom<u32> for Count {
     type Error = &'static str;
 
     fn try_from(value: u32) -> Result<Self, &'static str> {
         if value > 0 { Ok(Self(value)) } else { Err("0 is not at least 1") }
+    }
+}
+
+/// A number within bounds; the least if absent.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[serde(try_from = "i64", bound = "T: TryFrom<i64>")]
+pub(crate) struct Within<T, const LEAST: u16, const MOST: u16>(pub(crate) T);
+
+impl<T: From<u8>, const MOST: u16> Default for Within<T, 1, MOST> {
+    fn default() -> Self {
+        Self(T::from(1))
+    }
+}
+
+impl<T: TryFrom<i64>, const LEAST: u16, const MOST: u16> TryFrom<i64> for Within<T, LEAST, MOST> {
+    type Error = String;
+
+    fn try_from(value: i64) -> Result<Self, String> {
+        let within = Some(value).filter(|value| (LEAST.into()..=MOST.into()).contains(value));
+        let number = within.and_then(|value| T::try_from(value).ok());
+        number.map(Self).ok_or_else(|| format!("{value} is not from {LEAST} to {MOST}"))
+    }
+}
+
+/// The name of a network device. Fewer than the kernel would take: they are written into commands and paths, too.
+#[derive(Debug, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct DeviceName(pub(crate) String);
+
+impl TryFrom<String> for DeviceName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        // Directories, and what sysctls of no single device are called.
+        let taken = [".", "..", "all", "default"].contains(&name.as_str());
+        if (1..=15).contains(&name.len()) && name.bytes().all(plain) && !taken {
+            return Ok(Self(name));
+        }
+        Err(format!(
+            "{name:?} is no device's name: 1 to 15 of a-z, A-Z, 0-9, -, _ and ., but not ., .., all or default"
+        ))
     }
 }
 
@@ -83,7 +122,7 @@ impl TryFrom<String> for Prefix {
     fn try_from(text: String) -> Result<Self, String> {
         let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
         match text.parse::<IpNet>().ok().or_else(address) {
-            Some(prefix) if prefix.trunc() == prefix => Ok(Self(prefix)),
+            Some(prefix) if prefix.trunc() == prefix => address::of_hosts(prefix).map(|()| Self(prefix)),
             Some(prefix) => Err(format!("{text:?} has bits behind its length: {} is meant?", prefix.trunc())),
             None => Err(format!("{text:?} is neither a prefix nor an address")),
         }
@@ -91,7 +130,7 @@ impl TryFrom<String> for Prefix {
 }
 
 /// How long a reply takes.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(try_from = "BriefOr<Time, DelayTable>")]
 pub(crate) enum Delay {
     Constant(Duration),
@@ -159,7 +198,7 @@ impl TryFrom<BriefOr<Time, DelayTable>> for Delay {
 }
 
 /// Which requests are never answered.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(try_from = "BriefOr<Probability, LossTable>")]
 pub(crate) enum Loss {
     Independent(Probability),
@@ -168,7 +207,7 @@ pub(crate) enum Loss {
 }
 
 /// Losses in bursts: two states, and the probability of loss in each.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GilbertElliott {
     /// From good to bad.
@@ -187,7 +226,7 @@ impl Brief for Probability {
 #[serde(deny_unknown_fields)]
 pub(super) struct LossTable {
     gilbert_elliott: Option<GilbertElliott>,
-    exact: Option<BTreeSet<u64>>,
+    exact: Option<BTreeSet<NonZeroU64>>,
 }
 
 impl TryFrom<BriefOr<Probability, LossTable>> for Loss {
@@ -197,7 +236,9 @@ impl TryFrom<BriefOr<Probability, LossTable>> for Loss {
         match written {
             BriefOr::Brief(probability) => Ok(Self::Independent(probability)),
             BriefOr::Table(LossTable { gilbert_elliott: Some(model), exact: None }) => Ok(Self::GilbertElliott(model)),
-            BriefOr::Table(LossTable { gilbert_elliott: None, exact: Some(numbers) }) => Ok(Self::Exact(numbers)),
+            BriefOr::Table(LossTable { gilbert_elliott: None, exact: Some(numbers) }) => {
+                Ok(Self::Exact(numbers.into_iter().map(NonZeroU64::get).collect()))
+            }
             BriefOr::Table(_) => Err("a loss is a probability, or has gilbert_elliott, or exact"),
         }
     }
