@@ -236,7 +236,10 @@ impl<O: Outlet> Driver<O> {
 
     fn receive(&mut self) -> Stamp {
         let monitor = &mut self.monitor;
-        self.engine.receive(clock::now, |incoming| monitor.handle_sample(&sample(incoming)))
+        self.engine.receive(clock::now, |batch| {
+            monitor.prepare_for(batch.iter().filter_map(|incoming| incoming.message.payload()));
+            batch.iter().for_each(|incoming| monitor.handle_sample(&sample(incoming)));
+        })
     }
 
     fn handle_command(&mut self, command: Command, now: Now) -> io::Result<Flow> {

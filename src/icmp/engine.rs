@@ -205,9 +205,9 @@ impl Engine {
         self.shared.departures.drain(..).for_each(handle);
     }
 
-    /// Hands everything that has arrived to `handle`. Returns a reading of the clock before which all that arrived has been handed
+    /// Hands everything that has arrived to `handle`, in the batches in which it was read. Returns a reading of the clock before which all that arrived has been handed
     /// out, on every socket.
-    pub fn receive(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(&Incoming<'_>)) -> Stamp {
+    pub fn receive(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(&[Incoming<'_>])) -> Stamp {
         let mut drained = clock().stamp();
         for slot in self.slots.iter_mut().flatten() {
             if let Some(emptied) = slot.receive(&mut self.shared, &clock, &mut handle)
@@ -218,7 +218,7 @@ impl Engine {
         }
         if !self.shared.errors.is_empty() {
             let seen = clock();
-            self.shared.errors.drain(..).for_each(|error| handle(&error.incoming(seen)));
+            self.shared.errors.drain(..).for_each(|error| handle(&[error.incoming(seen)]));
         }
         drained
     }

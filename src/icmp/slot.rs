@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::AsFd;
+use smallvec::SmallVec;
 
 use super::engine::{Incoming, Notice};
 use super::socket::{BATCH, Buffers, Kind, OpenError, Origin, Queue, Received, Socket, TransmitStamps};
@@ -222,7 +223,7 @@ impl Slot {
         &mut self,
         shared: &mut Shared,
         clock: &impl Fn() -> Now,
-        handle: &mut impl FnMut(&Incoming<'_>),
+        handle: &mut impl FnMut(&[Incoming<'_>]),
     ) -> Option<Stamp> {
         if let Some(former) = &self.former {
             receive_from(former, self.emptied, shared, clock, handle);
@@ -308,7 +309,7 @@ fn receive_from(
     earliest: Stamp,
     shared: &mut Shared,
     clock: &impl Fn() -> Now,
-    handle: &mut impl FnMut(&Incoming<'_>),
+    handle: &mut impl FnMut(&[Incoming<'_>]),
 ) -> Option<Stamp> {
     let mut errors = 0;
     for _ in 0..BATCHES_A_TURN + ERRORS_A_TURN {
@@ -317,9 +318,10 @@ fn receive_from(
             // A batch cut short means nothing: a pending error ends it as well.
             Ok(count) => {
                 let seen = clock();
-                for index in 0..count {
-                    decode(socket, &shared.buffers.get(index), seen, earliest).iter().for_each(&mut *handle);
-                }
+                let received = (0..count).map(|index| shared.buffers.get(index));
+                let batch: SmallVec<[_; BATCH]> =
+                    received.filter_map(|received| decode(socket, &received, seen, earliest)).collect();
+                handle(&batch);
                 errors = 0;
             }
             Err(Errno::EAGAIN) => return Some(before),

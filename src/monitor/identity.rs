@@ -161,6 +161,12 @@ pub fn seq_of_wire(target: TargetId, size: usize, sequence: u16, newest: u64) ->
     newest.checked_sub(u64::from(back)).filter(|&seq| seq > 0)
 }
 
+/// The target that a payload names, whether its tag is right or not.
+pub fn claimed_target(payload: &[u8]) -> Option<TargetId> {
+    let number = payload.get(TAG_LEN..FULL_PAYLOAD)?.try_into().ok()?;
+    Some(ProbeId::from_wire(u64::from_be_bytes(number)).target)
+}
+
 /// The filling after the tag and the number: each byte its own index, as iputils' ping fills.
 fn pattern(index: usize) -> u8 {
     (index & 0xff) as u8

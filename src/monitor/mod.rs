@@ -343,6 +343,12 @@ impl Monitor {
         std::hint::black_box(touched);
     }
 
+    /// Likewise for [`Self::handle_sample`]: the targets that these payloads of replies claim to belong to.
+    pub fn prepare_for<'a>(&self, payloads: impl Iterator<Item = &'a [u8]>) {
+        let claimed = payloads.filter_map(identity::claimed_target).filter_map(|id| self.leg(id));
+        std::hint::black_box(claimed.fold(0, |sum, leg| sum ^ leg.touch()));
+    }
+
     /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
     pub fn poll_probe(&mut self, now: Now) -> Option<Probe> {
         while let Some((due, id)) = self.slots.pop_due(now.mono) {

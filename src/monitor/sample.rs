@@ -91,6 +91,16 @@ pub enum Message<'a> {
     },
 }
 
+impl<'a> Message<'a> {
+    /// What follows the header of an echo reply.
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::EchoReply { payload, .. } => Some(payload),
+            Self::Error { .. } => None,
+        }
+    }
+}
+
 /// Whether a checksum was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
