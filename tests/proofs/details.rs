@@ -101,10 +101,8 @@ fn mistakes(line: &Arrival, target: &Target, request: &Request, answer: &Answer)
     let at_most = micros(line.sent, answer.at) + LONG;
     let rtt = line.rtt_ms.map(|rtt| rtt * 1e3);
     let whole = usize::from(target.rules.size) + 8;
-    let length = |bytes: usize| match answer.kind {
-        Kind::Truncated => (8..whole).contains(&bytes),
-        _ => bytes == whole,
-    };
+    let length =
+        |bytes: usize| if answer.kind == Kind::Truncated { (8..whole).contains(&bytes) } else { bytes == whole };
     let right = [
         ("sent", micros(line.sent, request.at) >= -SHORT),
         ("rtt_ms", rtt.map_or(is_error, |rtt| !is_error && (at_least..=at_most).contains(&rtt))),

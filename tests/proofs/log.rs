@@ -99,13 +99,10 @@ impl Log {
 impl Arrival {
     /// `None` where no packet came.
     fn new(line: &Line) -> Option<Self> {
+        use Outcome::{Damaged, DifferentAddress, Late, Reply, Unreachable};
         let outcome = outcome(line);
-        match outcome {
-            None | Some(Outcome::Reply | Outcome::Late | Outcome::Damaged) => {}
-            Some(Outcome::DifferentAddress | Outcome::Unreachable) => {}
-            Some(_) => return None,
-        }
-        Some(Self {
+        let came = matches!(outcome, None | Some(Reply | Late | Damaged | DifferentAddress | Unreachable));
+        came.then(|| Self {
             seq: line.seq(),
             outcome,
             sent: nanos(line.sent.as_ref().expect("its probe was sent")),
