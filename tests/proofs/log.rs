@@ -35,6 +35,24 @@ pub(crate) struct Told {
     pub(crate) stalled: BTreeMap<u64, u64>,
     /// The probes given up when pingtest stopped: the first number, and how many. Those between that are decided do not count.
     pub(crate) stopped: Option<(u64, u64)>,
+    /// What came back, by the lines that tell of it, in their order.
+    pub(crate) arrivals: Vec<Arrival>,
+}
+
+/// A line that tells of a packet.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) seq: u64,
+    /// `None` for a duplicate.
+    pub(crate) outcome: Option<Outcome>,
+    /// When its probe left, ns.
+    pub(crate) sent: u64,
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) bytes: Option<usize>,
+    pub(crate) from: Option<IpAddr>,
+    /// Its words, empty where it has none.
+    pub(crate) error: Box<str>,
 }
 
 /// What was told of a probe.
@@ -66,6 +84,7 @@ impl Log {
         }
         let addr = line.target.parse().expect("targets are named by their addresses");
         let told = self.targets.entry(addr).or_default();
+        told.arrivals.extend(Arrival::new(line));
         match outcome(line) {
             Some(Outcome::Stopped) => {
                 self.stopped = self.stopped.max(Some(nanos(&line.ts)));
@@ -74,6 +93,25 @@ impl Log {
             Some(Outcome::Stalled) => drop(told.stalled.insert(line.seqs().start, line.seqs().end)),
             outcome => line.seqs().for_each(|seq| told.add(seq, outcome, line.rtt_ms)),
         }
+    }
+}
+
+impl Arrival {
+    /// `None` where no packet came.
+    fn new(line: &Line) -> Option<Self> {
+        use Outcome::{Damaged, DifferentAddress, Late, Reply, Unreachable};
+        let outcome = outcome(line);
+        let came = matches!(outcome, None | Some(Reply | Late | Damaged | DifferentAddress | Unreachable));
+        came.then(|| Self {
+            seq: line.seq(),
+            outcome,
+            sent: nanos(line.sent.as_ref().expect("its probe was sent")),
+            rtt_ms: line.rtt_ms,
+            ttl: line.ttl,
+            bytes: line.bytes,
+            from: line.from.as_ref().map(|from| from.parse().expect("an address")),
+            error: line.error().into(),
+        })
     }
 }
 
@@ -146,13 +184,15 @@ mod tests {
     fn the_last_line_of_a_probe_is_its_outcome_duplicates_aside() {
         let log = told(&[
             r#""seq":1,"outcome":"lost""#,
-            r#""seq":1,"outcome":"late","rtt_ms":1200.5"#,
-            r#""seq":1,"outcome":"duplicate","rtt_ms":1300.5"#,
+            r#""seq":1,"outcome":"late","rtt_ms":1200.5,"ttl":57,"sent":"2026-11-22T13:09:56+01:00""#,
+            r#""seq":1,"outcome":"duplicate","rtt_ms":1300.5,"ttl":58,"sent":"2026-11-22T13:09:56+01:00""#,
             r#""seq":2,"outcome":"not_measured","count":3,"error":"stalled for 120 ms""#,
         ]);
         let target = &log.targets[&"10.1.0.7".parse::<IpAddr>().expect("an address")];
         let first = target.probes[&1];
         assert_eq!((first.outcome, first.duplicates, first.rtt_ms), (Outcome::Late, 1, Some(1200.5)));
+        let arrivals: Vec<_> = target.arrivals.iter().map(|arrival| (arrival.outcome, arrival.ttl)).collect();
+        assert_eq!(arrivals, [(Some(Outcome::Late), Some(57)), (None, Some(58))]);
         let stalled: Vec<_> = (1..6).filter(|&seq| target.is_stalled(seq)).collect();
         assert_eq!((stalled, target.probes.len(), target.first_sent()), (vec![2, 3, 4], 1, Some(1)));
     }

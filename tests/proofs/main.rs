@@ -15,6 +15,7 @@ mod support;
 
 mod capture;
 mod confusion;
+mod details;
 mod load;
 mod log;
 mod matrix;

@@ -141,7 +141,7 @@ fn told_of(told: &Told, seq: u64) -> Verdict {
 
 /// The requests by the numbers that their probes have in the log. On the wire they bear these modulo 2¹⁶, and no run here counts that
 /// far; with less than eight bytes of payload a target counts from a place of its own, which its first probe tells.
-fn by_number<'a>(requests: &'a [Request], rules: &Rules, told: &Told) -> BTreeMap<u64, &'a Request> {
+pub(crate) fn by_number<'a>(requests: &'a [Request], rules: &Rules, told: &Told) -> BTreeMap<u64, &'a Request> {
     let first = requests.first().map_or(0, |request| u64::from(request.sequence));
     let offset = if rules.size < 8 { first ^ told.first_sent().unwrap_or(first) } else { 0 };
     requests.iter().map(|request| (u64::from(request.sequence) ^ offset, request)).collect()
@@ -167,9 +167,11 @@ impl fmt::Display for Matrix {
         writeln!(f, "duplicates: {were} there were, {told} were told; decided on the edge: {}", self.edges)?;
         write!(
             f,
-            "{} probes reached the network; {} were told otherwise than became of them",
+            "{} probes reached the network; {} were told otherwise than became of them; {} ({:.3} %) are called stalled",
             self.probes(),
-            self.errors
+            self.errors,
+            self.doubtful,
+            self.doubtful as f64 * 100.0 / self.probes().max(1) as f64
         )
     }
 }

@@ -81,7 +81,7 @@ impl Errors {
         assert!(self.unmatched <= dropped, "{} replies were not captured", self.unmatched);
         assert!(self.signed[0] > -1000.0, "a round-trip time is too short by {} µs", -self.signed[0]);
         let median = quantile(&self.absolute, 0.5);
-        assert!(median <= 100.0, "half of the round-trip times are off by more than {median} µs");
+        assert!(median <= 25.0, "half of the round-trip times are off by more than {median} µs");
     }
 }
 

@@ -145,7 +145,7 @@ fn readings(request: &Request, moment: u64) -> Vec<u64> {
 
 /// What an answer says of its probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(crate) enum Word {
     /// A whole reply.
     Whole,
     /// Why it is lost.
@@ -180,7 +180,8 @@ fn decide(request: &Request, rules: &Rules, deadline: u64, stop: u64) -> Verdict
     Verdict { outcome: decided.unwrap_or(undecided), duplicates }
 }
 
-fn word(answer: &Answer, rules: &Rules) -> Word {
+/// What `answer` says of its probe.
+pub(crate) fn word(answer: &Answer, rules: &Rules) -> Word {
     /// From here on, a payload names its probe.
     const NAMED: u16 = 16;
     let strange = if rules.size >= NAMED { Word::Cause(Outcome::DifferentAddress) } else { Word::Nothing };
@@ -209,9 +210,9 @@ mod tests {
     /// The outcomes of a probe sent at second 10 that is answered by these, each so many ms after it.
     fn outcomes(rules: Rules, answers: &[(u64, Kind)], stopped: u64) -> Vec<(Outcome, u32)> {
         let at = 10 * SECOND;
-        let answer = |&(after, kind)| Answer { at: at + after * 1_000_000, kind, from: None };
+        let answer = |&(after, kind)| Answer { at: at + after * 1_000_000, kind, from: None, error: None };
         let answers = answers.iter().map(answer).collect();
-        let verdicts = judge(&Request { at, sequence: 1, answers }, &rules, stopped);
+        let verdicts = judge(&Request { at, sequence: 1, bytes: 64, answers }, &rules, stopped);
         verdicts.into_iter().map(|verdict| (verdict.outcome, verdict.duplicates)).collect()
     }
 

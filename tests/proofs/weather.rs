@@ -18,6 +18,8 @@ pub(crate) struct Kind {
     /// How long a probe waits, in seconds. All delays keep more than 100 ms away from it.
     timeout: u64,
     quote: Quote,
+    /// Time to live or hop limit with which replies arrive.
+    pub(crate) ttl: u8,
     /// Keys of its `[[net]]` in the script, and tables that belong to it. `NET` stands for the beginning of its addresses.
     net: &'static str,
     /// Further keys of its targets in pingtest's configuration.
@@ -25,7 +27,7 @@ pub(crate) struct Kind {
 }
 
 const fn v4(name: &'static str, net: &'static str) -> Kind {
-    Kind { name, family: Family::V4, size: 56, timeout: 1, quote: Quote::Probe, net, target: "" }
+    Kind { name, family: Family::V4, size: 56, timeout: 1, quote: Quote::Probe, ttl: 64, net, target: "" }
 }
 
 const fn v6(name: &'static str, net: &'static str) -> Kind {
@@ -43,6 +45,10 @@ impl Kind {
 
     const fn header_quoted(self) -> Self {
         Self { quote: Quote::Header, ..self }
+    }
+
+    const fn ttl(self, ttl: u8) -> Self {
+        Self { ttl, ..self }
     }
 
     const fn target(self, target: &'static str) -> Self {
@@ -128,7 +134,10 @@ pub(crate) const MIXED: &[Kind] = &[
     v6("too large", "delay = \"1100ms\"\nmtu = 1300").size(1400).timeout(3).target("dont_fragment = true"),
     v4("too far", "hops = 7").target("ttl = 3"),
     v6("too far", "hops = 7").target("ttl = 3"),
-    v4("far enough", "hops = 7"),
+    v4("far enough", "hops = 7").ttl(57),
+    v6("far enough", "hops = 9").ttl(55),
+    v4("the most hops left", "ttl = 255").ttl(255),
+    v6("one hop left", "ttl = 1").ttl(1),
     v4("forged identifier", r#"forge = { probability = 0.5, kind = "identifier" }"#),
     v4("forged number", r#"forge = { probability = 0.5, kind = "sequence" }"#),
     v6("forged number", r#"forge = { probability = 0.5, kind = "sequence" }"#),

@@ -24,6 +24,8 @@ pub(crate) struct Request {
     pub(crate) at: u64,
     /// Its sequence number on the wire.
     pub(crate) sequence: u16,
+    /// Length of the ICMP message.
+    pub(crate) bytes: usize,
     /// What went back, in this order.
     pub(crate) answers: Vec<Answer>,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) kind: Kind,
     /// From whom, where that is not the address that was asked.
     pub(crate) from: Option<IpAddr>,
+    /// ICMP type and code of an error.
+    pub(crate) error: Option<(u8, u8)>,
 }
 
 /// What an answer is.
@@ -68,8 +72,13 @@ struct Line<'a> {
     /// Counts the requests to this address from 1.
     #[serde(default)]
     n: usize,
+    #[serde(default)]
+    bytes: usize,
     kind: Option<Kind>,
     from: Option<IpAddr>,
+    #[serde(rename = "type")]
+    icmp_type: Option<u8>,
+    code: Option<u8>,
     #[serde(default)]
     requests: usize,
     #[serde(default)]
@@ -125,11 +134,12 @@ impl Journal {
         let requests = self.hosts.entry(line.dst.expect("an address")).or_default();
         match (line.event, line.kind) {
             ("request", _) => {
-                requests.push(Request { at: line.at, sequence: line.seq, answers: Vec::new() });
+                requests.push(Request { at: line.at, sequence: line.seq, bytes: line.bytes, answers: Vec::new() });
                 assert_eq!(requests.len(), line.n, "requests are counted without a gap");
             }
             ("answer", Some(kind)) => {
-                let answer = Answer { at: line.at, kind, from: line.from.filter(|_| line.from != line.dst) };
+                let from = line.from.filter(|_| line.from != line.dst);
+                let answer = Answer { at: line.at, kind, from, error: line.icmp_type.zip(line.code) };
                 requests[line.n - 1].answers.push(answer);
             }
             (event, _) => panic!("no such event: {event}"),
@@ -145,7 +155,7 @@ fn a_journal_is_read_as_its_description_shows_it() {
             "\n",
             r#"{"event":"request","at":11,"dst":"10.1.0.8","ident":4711,"seq":12,"n":1,"bytes":64,"fate":[],"why":"loss"}"#,
             "\n",
-            r#"{"event":"answer","at":20,"due":19,"dst":"10.1.0.7","seq":12,"n":1,"kind":"error","from":"10.1.0.1","type":3}"#,
+            r#"{"event":"answer","at":20,"due":19,"dst":"10.1.0.7","seq":12,"n":1,"kind":"error","from":"10.1.0.1","type":3,"code":1,"router":"10.1.0.1"}"#,
             "\n",
             r#"{"event":"end","requests":2,"answers":1,"unanswerable":3}"#,
             "\n",
@@ -153,9 +163,9 @@ fn a_journal_is_read_as_its_description_shows_it() {
         .as_bytes(),
     )
     .expect("it is whole");
-    let answers = vec![Answer { at: 20, kind: Kind::Error, from: "10.1.0.1".parse().ok() }];
+    let answers = vec![Answer { at: 20, kind: Kind::Error, from: "10.1.0.1".parse().ok(), error: Some((3, 1)) }];
     let seven: IpAddr = "10.1.0.7".parse().expect("an address");
-    assert_eq!(journal.hosts[&seven], [Request { at: 10, sequence: 12, answers }]);
+    assert_eq!(journal.hosts[&seven], [Request { at: 10, sequence: 12, bytes: 64, answers }]);
     assert_eq!(journal.requests().count(), 2);
 }
 
