@@ -288,10 +288,10 @@ impl<O: Outlet> Driver<O> {
             let took = clock::monotonic() - sent.mono;
             self.monitor.handle_sent(&probe, sent, took, result);
         }
-        let (monitor, seen) = (&mut self.monitor, clock::now());
-        self.engine.departures(|left| {
+        let monitor = &mut self.monitor;
+        self.engine.departures(clock::now, |left, seen| {
             let wall = clock::stamp(left);
-            monitor.handle_left(Stamp { mono: seen.stamp().mono_at(wall), wall });
+            monitor.handle_left(Stamp { mono: seen.mono_at(wall), wall });
         });
     }
 

@@ -197,12 +197,15 @@ impl Engine {
         sent.map_err(|errno| SendError { errno: errno as i32, text: errno.desc() })
     }
 
-    /// Hands the kernel's stamps of what has left to `handle`, as far as they are asked for.
-    pub fn departures(&mut self, handle: impl FnMut(Wall)) {
+    /// Hands the kernel's stamps of what has left to `handle`, as far as they are asked for, with a reading of the clock after them.
+    pub fn departures(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(Wall, Stamp)) {
         if self.shared.armed {
             self.slots.iter().flatten().for_each(|slot| slot.read_departures(&mut self.shared));
         }
-        self.shared.departures.drain(..).for_each(handle);
+        if !self.shared.departures.is_empty() {
+            let seen = clock().stamp();
+            self.shared.departures.drain(..).for_each(|left| handle(left, seen));
+        }
     }
 
     /// Hands everything that has arrived to `handle`, in the batches in which it was read. Returns a reading of the clock before which all that arrived has been handed

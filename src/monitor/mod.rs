@@ -147,6 +147,9 @@ pub enum Notice {
     TooManyTargets(Arc<Target>),
 }
 
+/// Who probes an address: seldom more than one.
+type ByAddr = HashMap<IpAddr, SmallVec<[TargetId; 4]>>;
+
 /// Replies that could not be put down to any target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Strays {
@@ -170,8 +173,7 @@ pub struct Monitor {
     /// Boxed, so that one that has gone leaves eight bytes behind: its number is never used again.
     legs: Vec<Option<Box<Leg>>>,
     by_name: HashMap<Name, TargetId>,
-    /// Seldom more than one each.
-    by_addr: HashMap<IpAddr, SmallVec<[TargetId; 4]>>,
+    by_addr: ByAddr,
     sockets: Vec<SocketKey>,
     /// When each socket was last seen to have dropped something.
     dropped: Vec<Option<Mono>>,
@@ -676,14 +678,14 @@ fn leg_mut(legs: &mut [Option<Box<Leg>>], id: TargetId) -> Option<&mut Leg> {
     legs.get_mut(id.index())?.as_deref_mut()
 }
 
-fn note_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
+fn note_addr(by_addr: &mut ByAddr, ip: IpAddr, id: TargetId) {
     let ids = by_addr.entry(ip).or_default();
     if !ids.contains(&id) {
         ids.push(id);
     }
 }
 
-fn forget_addr(by_addr: &mut HashMap<IpAddr, SmallVec<[TargetId; 4]>>, ip: IpAddr, id: TargetId) {
+fn forget_addr(by_addr: &mut ByAddr, ip: IpAddr, id: TargetId) {
     if let Some(ids) = by_addr.get_mut(&ip) {
         ids.retain(|other| *other != id);
         if ids.is_empty() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sample::IcmpError;
-use super::target::{Addr, Host, Name};
+use super::target::{Addr, Label};
 use super::time::Wall;
 
 /// One line to be written.
@@ -22,15 +22,6 @@ pub struct Record {
     pub addr: Option<Addr>,
     /// What happened.
     pub event: Event,
-}
-
-/// What lines tell of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    /// Its name.
-    pub name: Name,
-    /// What is probed.
-    pub host: Host,
 }
 
 /// What happened to a probe, or to a target.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use super::record::Label;
 use super::schedule::Timing;
 
 /// Everything about one stream of probes that the user can choose.
@@ -53,6 +52,15 @@ impl Target {
     pub fn means_the_same(&self, other: &Self) -> bool {
         self.host == other.host && self.family == other.family
     }
+}
+
+/// What lines tell of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: Name,
+    /// What is probed.
+    pub host: Host,
 }
 
 /// The shortest interval accepted: below it one target alone is a flood.
