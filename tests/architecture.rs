@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, Rooms)] = &[
 const SHARED_BY_SINKS: &[&str] = &["line", "rotation"];
 
 /// Modules that compute and do nothing else.
-const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line"];
+const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line", "sink::rotation"];
 
 /// Crates that only compute on plain data, which pure modules may use.
 const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "smallvec", "smol_str", "thiserror"];
@@ -43,6 +43,7 @@ const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "smallvec",
 const ALSO_PURE: &[(&str, &str)] = &[
     // Converting an instant that is handed in reads no clock.
     ("sink::line", "chrono"),
+    ("sink::rotation", "chrono"),
     // Digits of a number.
     ("sink::line", "itoa"),
     ("sink::line", "serde_json"),

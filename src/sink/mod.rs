@@ -7,3 +7,4 @@ pub mod file;
 #[cfg(test)]
 mod fixture;
 pub mod line;
+pub mod rotation;
