@@ -3,7 +3,7 @@
 //! It decides nothing about probes. `pingtest run` and `pingtest ping` are built here from the same parts.
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,9 @@ use crate::monitor::record::Record;
 use crate::monitor::target::{IpVersion, Target};
 use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
 use crate::resolve::Resolver;
-use crate::sink::file::{self, Control, Limits, Output, Place, Queue, Writer};
+use crate::sink::file::{self, Control, Keeping, Limits, Output, Place, Queue, Why, Writer};
 use crate::sink::line::{self, Labels, StampFormat, Style};
+use crate::sink::rotation::{Packing, Rotate};
 
 /// From the order to stop to the end of the process at the latest, whatever hangs: less than the two seconds promised. The loop and
 /// the log have half of it each.
@@ -269,7 +270,11 @@ impl Parts {
             }
         };
         if tokio::time::timeout(STOP_WITHIN / 2, written).await.is_err() {
-            error!("the log could not be written to its end; its last lines are lost");
+            if self.log.is_written() {
+                warn!("the log is written, but the disk is slow to make sure of it");
+            } else {
+                error!("the log could not be written to its end; its last lines are lost");
+            }
         }
         while let Ok(told) = self.notices.try_recv() {
             tell(&told);
@@ -383,10 +388,11 @@ fn open_files() -> NonZeroUsize {
 }
 
 fn output(log: &Log) -> Output {
-    let (place, labels) = match log.layout {
-        Layout::PerTarget => (Place::PerTarget { dir: log.dir.clone() }, Labels::None),
-        Layout::Combined => (Place::File { path: log.dir.join("pingtest.log") }, Labels::Bracketed),
+    let (layout, labels) = match log.layout {
+        Layout::PerTarget => (file::Layout::PerTarget, Labels::None),
+        Layout::Combined => (file::Layout::Combined("pingtest".into()), Labels::Bracketed),
     };
+    let place = Place::Directory { dir: log.dir.clone(), layout, keeping: keeping(log) };
     let format = match log.format {
         Format::Text => line::Format::Text,
         Format::Json => line::Format::Json,
@@ -394,6 +400,17 @@ fn output(log: &Log) -> Output {
     // The configuration has checked it; were its rule ever laxer than the log's, the default would do.
     let stamp = StampFormat::new(&log.time_format).unwrap_or_default();
     Output { place, style: Style { format, stamp, labels } }
+}
+
+fn keeping(_log: &Log) -> Keeping {
+    Keeping {
+        rotate: Rotate::Daily,
+        max_size: NonZeroU64::new(100 << 20),
+        keep: NonZeroU32::new(30),
+        max_total: NonZeroU64::new(10 << 30),
+        packing: Packing::Zstd,
+        sync: None,
+    }
 }
 
 /// Says on standard error what a part had to tell.
@@ -442,6 +459,34 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::Abandoned { path, not_written } => {
             error!("{} was given up, {not_written} lines are lost", path.display())
         }
+        Notice::Replaced { path, saved } => {
+            let saved = if *saved > 0 { format!(", its last {saved} bytes were saved") } else { String::new() };
+            warn!("{} was deleted or moved away{saved}", path.display())
+        }
+        Notice::NotRotated { path, error } => error!("cannot rotate {}: {error}", path.display()),
+        Notice::NotPacked { path, error } => error!("cannot compress {}: {error}", path.display()),
+        Notice::NotDeleted { path, error } => error!("cannot delete {}: {error}", path.display()),
+        Notice::NotSynced { path, error } => {
+            error!("cannot sync {}: {error}; what was written to it last may be lost", path.display())
+        }
+        Notice::Deleted { paths, bytes, why } => tell_of_deletion(paths, *bytes, *why),
         Notice::StdoutClosed => debug!("nobody reads standard output any more"),
+    }
+}
+
+/// Names what was deleted, some in a line: at midnight ten thousand files may have had their time.
+fn tell_of_deletion(paths: &[PathBuf], bytes: u64, why: Why) {
+    /// Names in a line.
+    const NAMES: usize = 50;
+    let why = match why {
+        Why::Number(keep) => format!("each log keeps {keep}"),
+        Why::Total(max) => format!("all logs may take {max} bytes"),
+        Why::DiskFull => "the disk is full".to_owned(),
+    };
+    let dir = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).display();
+    for some in paths.chunks(NAMES) {
+        let names = some.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
+        let names = names.collect::<Vec<_>>().join(", ");
+        info!("deleted from {dir}, for {why} ({bytes} bytes in all): {names}");
     }
 }
