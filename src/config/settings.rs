@@ -1,8 +1,8 @@
 //! Settings as used: every value valid by its type, every default filled in, every target with a name of its own.
 //!
 //! The last stage: it takes files as written (`file`), applies the rule of each value (`value`), lets a target inherit
-//! from `[defaults]`, and judges what values owe one another. It reads no file and no environment. What concerns files of
-//! the program's own is in `log`.
+//! from `[defaults]`, and judges what values owe one another. It reads no file and no environment. What is
+//! written, and where, is settled in `log`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
