@@ -16,10 +16,11 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Environment, Format, Layout, Log, Problems, Settings};
+use crate::config::{self, Diagnostics, Environment, Format, Layout, Log, Problems, Settings};
 use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
 use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
+use crate::logging;
 use crate::memory;
 use crate::monitor::record::Record;
 use crate::monitor::target::{IpVersion, Target};
@@ -57,6 +58,9 @@ pub enum Error {
     /// A file of the log cannot be used.
     #[error("{0}")]
     Log(#[from] file::Error),
+    /// The file for diagnostics cannot be used.
+    #[error("{0}")]
+    Diagnostics(#[from] logging::Error),
     /// Neither kind of ICMP socket may be opened.
     #[error(
         "not allowed to open ICMP sockets ({0}). Either of these helps:\n  \
@@ -77,7 +81,7 @@ pub enum Error {
     Died(&'static str),
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. Diagnostics go on until it returns: what it returns, nobody has been told.
 ///
 /// # Errors
 /// Why it could not start, or not go on.
@@ -88,6 +92,8 @@ pub fn run(config: &Path) -> Result<(), Error> {
         let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
         let settings = config::load(config, &environment())?;
         memory::give_back();
+        let file = settings.diagnostics.file.as_deref().map(logging::open).transpose()?;
+        let _diagnostics = logging::start(settings.diagnostics.level, file);
         Daemon::start(config, settings, signals)?.run().await
     });
     // A reload that hangs on a dead file system must not keep the process.
@@ -98,6 +104,8 @@ pub fn run(config: &Path) -> Result<(), Error> {
 struct Daemon {
     config: PathBuf,
     log: Log,
+    /// As they were started.
+    diagnostics: Diagnostics,
     parts: Parts,
     signals: Signals,
     reload: Option<JoinHandle<Result<Settings, Error>>>,
@@ -116,8 +124,8 @@ impl Daemon {
         let (count, dir) = (settings.targets.len(), settings.log.dir.display().to_string());
         let parts = Parts::start(settings.targets, Start::Spread, &[output(&settings.log)], Tap::Daemon)?;
         info!("probing {count} targets through {kind} sockets, lines go to {dir}");
-        let (config, log) = (config.to_owned(), settings.log);
-        Ok(Self { config, log, parts, signals, reload: None, reload_again: false })
+        let (config, log, diagnostics) = (config.to_owned(), settings.log, settings.diagnostics);
+        Ok(Self { config, log, diagnostics, parts, signals, reload: None, reload_again: false })
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -166,6 +174,9 @@ impl Daemon {
         match settings {
             Ok(settings) => {
                 info!("configuration reloaded: {} targets", settings.targets.len());
+                if settings.diagnostics != self.diagnostics {
+                    warn!("[diagnostics] differs from what was started with: that takes effect at the next start");
+                }
                 self.log = settings.log;
                 // A loop that has ended is noticed in the next turn.
                 let _ = self.parts.commands.send(Command::Targets(settings.targets));
