@@ -3,10 +3,9 @@
 //! A host's name comes from the configuration and holds no spaces, but a resolver's words and the kernel's may be anything: so
 //! what stands before such words is looked for from the front, and the numbers at the end of an answer from the end.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::keys::Keys;
+use super::keys::{Keys, is_address};
 use crate::sink::line::outcome::Outcome;
 use crate::sink::line::text::mark;
 
@@ -153,12 +152,6 @@ fn with_peer<'a>(keys: Keys<'a>, peer: Peer<'a>) -> Keys<'a> {
         Peer::Address(addr) | Peer::Both(addr) => Keys { addr: Some(addr.into()), ..keys },
         Peer::Name => keys,
     }
-}
-
-/// Whether a text is an address, with or without a zone.
-fn is_address(text: &str) -> bool {
-    let (ip, zone) = text.split_once('%').unwrap_or((text, "0"));
-    ip.parse::<IpAddr>().is_ok() && !zone.is_empty() && !zone.contains(char::is_whitespace)
 }
 
 /// Digits and nothing else.
