@@ -33,11 +33,12 @@ fn answer(body: &str) -> Option<Keys<'_>> {
     };
     let keys =
         Keys { seq: Some(number(seq)?), rtt_ms: Some(decimal(rtt)?), ttl, bytes: Some(bytes), ..Keys::new(outcome) };
-    Some(match Peer::of(peer) {
-        // The address alone, for whoever answered has no name.
-        Peer::Address(stranger) if outcome == Outcome::DifferentAddress => Keys { from: Some(stranger.into()), ..keys },
-        peer => with_peer(keys, peer),
-    })
+    let peer = Peer::of(peer);
+    if let (Outcome::DifferentAddress, Peer::Address(stranger)) = (outcome, &peer) {
+        // An address alone, for whoever answered has no name.
+        return Some(Keys { from: Some((*stranger).into()), ..keys });
+    }
+    Some(with_peer(keys, peer))
 }
 
 /// Takes the mark off the end of an answer.

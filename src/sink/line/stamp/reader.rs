@@ -26,6 +26,7 @@ impl StampFormat {
     /// Whether a date and a time of day can be had from its stamps: not from `%H:%M:%S`, which tells no date. Found out by
     /// reading stamps back, one of small numbers and one of large ones.
     pub fn is_readable(&self) -> bool {
+        // 2026-01-02T03:04:05Z and 2026-11-22T13:19:57Z.
         const INSTANTS: [Wall; 2] =
             [Wall::from_nanos(1_767_323_045_006_007_008), Wall::from_nanos(1_795_353_597_123_456_789)];
         /// A stamp without seconds means its minute.
