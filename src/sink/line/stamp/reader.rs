@@ -184,13 +184,22 @@ impl Shown {
             let second = time.and_utc().timestamp() - i64::from(offset.local_minus_utc());
             Self { time, offset, earliest: second, latest: second }
         };
+        // chrono's `Local` takes the first second after an hour that passes twice for ambiguous as well.
+        let holds = |offset: FixedOffset| {
+            let utc = time.checked_sub_offset(offset);
+            utc.is_some_and(|utc| zone.offset_from_utc_datetime(&utc).fix() == offset)
+        };
         let offsets = || zone.offset_from_local_datetime(&time).map(|offset| offset.fix());
         Some(match told.map_or_else(offsets, MappedLocalTime::Single) {
             MappedLocalTime::Single(offset) => at(offset),
-            MappedLocalTime::Ambiguous(one, other) => {
-                let (one, other) = (at(one), at(other));
-                Self { earliest: one.earliest.min(other.earliest), latest: one.latest.max(other.latest), ..one }
-            }
+            MappedLocalTime::Ambiguous(one, other) => match (holds(one), holds(other)) {
+                (true, false) => at(one),
+                (false, true) => at(other),
+                (true, true) | (false, false) => {
+                    let (one, other) = (at(one), at(other));
+                    Self { earliest: one.earliest.min(other.earliest), latest: one.latest.max(other.latest), ..one }
+                }
+            },
             MappedLocalTime::None => Self::after_gap(time, zone)?,
         })
     }
