@@ -17,7 +17,7 @@ use chrono::Local;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::log_file::{Access, FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
-use super::own::Own;
+use super::own::{Found, Own};
 use super::queue::{Gap, Missed};
 use super::tenants::Tenants;
 use super::{Error, Layout, Losses, Notice, Notify, Output, Place};
@@ -227,16 +227,27 @@ impl Sink {
 
     /// Looks what became of the files: a file that was deleted or moved away is made anew, and with it its directory.
     pub(super) fn look(&mut self, thoroughly: Thoroughly, desk: &mut Desk) {
-        let touched = self.own.as_mut().is_none_or(Own::was_touched);
-        if touched || thoroughly == Thoroughly::Yes {
+        let found = self.own.as_mut().map_or(Found::Touched, Own::look);
+        if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
             for index in 0..self.files.len() {
                 self.look_at(index, desk);
             }
+        }
+        if found == Found::Lost {
+            // Opening them anew takes the directory first.
+            self.close_files(desk);
         }
         if self.own.as_ref().is_some_and(Own::relief_wanted)
             && let Some(largest) = (0..self.files.len()).max_by_key(|index| self.files[*index].size)
         {
             self.rotate(largest, desk);
+        }
+    }
+
+    fn close_files(&mut self, desk: &mut Desk) {
+        for file in &mut self.files {
+            desk.open.pop(&file.id);
+            file.checked = false;
         }
     }
 

@@ -46,6 +46,17 @@ pub(super) struct Own {
     gave_up: Option<u32>,
 }
 
+/// What became of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing.
+    AsItWas,
+    /// Something was changed in it.
+    Touched,
+    /// It is gone and cannot be made, or another process has it.
+    Lost,
+}
+
 impl Own {
     pub(super) fn new(tenancy: Arc<Tenancy>, keeping: Keeping, stamp: &StampFormat) -> Self {
         Self {
@@ -142,15 +153,24 @@ impl Own {
         Ok(None)
     }
 
-    /// Whether somebody has changed something in the directory, or taken it away, since the last look.
-    pub(super) fn was_touched(&mut self) -> bool {
-        let look = self.directory().look();
-        let changed = self.seen.replace(look) != Some(look);
+    /// What others did to the directory since the last look. One that is gone is made anew; one whose lock is gone is locked again.
+    pub(super) fn look(&mut self) -> Found {
+        let directory = &self.tenancy.directory;
+        let mut look = directory.look();
         if look == Look::Gone {
-            self.directory().let_go();
+            directory.let_go();
+            if directory.ensure().is_ok() {
+                look = directory.look();
+            }
         }
+        let changed = self.seen.replace(look) != Some(look);
         // The clock that stamps a directory is coarse: what happened in the same tick shows at the next look only by looking.
-        mem::replace(&mut self.changing, changed) || changed
+        let touched = mem::replace(&mut self.changing, changed) || changed;
+        match look {
+            Look::Gone => Found::Lost,
+            Look::There(..) if touched => Found::Touched,
+            Look::There(..) => Found::AsItWas,
+        }
     }
 
     pub(super) fn relief_wanted(&self) -> bool {
