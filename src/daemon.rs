@@ -479,10 +479,10 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::Abandoned { path, not_written } => {
             error!("{} was given up, {not_written} lines are lost", path.display())
         }
-        Notice::Replaced { path, saved } => {
-            let saved =
-                if *saved > 0 { format!(", with the last {saved} bytes of the old one") } else { String::new() };
-            info!("{} was moved or deleted and is made anew{saved}", path.display())
+        Notice::Replaced { path, files, saved } => {
+            let saved = if *saved > 0 { format!(", with the last {saved} bytes written") } else { String::new() };
+            let others = if *files > 1 { format!(" and {} other files", files - 1) } else { String::new() };
+            info!("moved or deleted by somebody else, and made anew{saved}: {}{others}", path.display())
         }
         Notice::NotRotated { path, error } => error!("cannot rotate {}: {error}", path.display()),
         Notice::NotPacked { path, error } => error!("cannot compress {}: {error}", path.display()),

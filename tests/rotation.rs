@@ -3,6 +3,8 @@
 //!
 //! The zone is the process's, so each test runs itself again with another `TZ`.
 
+#![allow(clippy::unwrap_used, reason = "the lint spares test functions, and not those that they share")]
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;

@@ -229,18 +229,32 @@ impl Sink {
     pub(super) fn look(&mut self, thoroughly: Thoroughly, desk: &mut Desk) {
         let found = self.own.as_mut().map_or(Found::Touched, Own::look);
         if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
-            for index in 0..self.files.len() {
-                self.look_at(index, desk);
-            }
+            self.look_at_all(desk);
         }
         if found == Found::Lost {
             // Opening them anew takes the directory first.
             self.close_files(desk);
         }
-        if self.own.as_ref().is_some_and(Own::relief_wanted)
-            && let Some(largest) = (0..self.files.len()).max_by_key(|index| self.files[*index].size)
-        {
-            self.rotate(largest, desk);
+        self.relieve(desk);
+    }
+
+    fn look_at_all(&mut self, desk: &mut Desk) {
+        let (mut replaced, mut bytes) = (Vec::new(), 0);
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let before = file.size;
+            let Some(saved) = file.look(&mut desk.open, desk.look) else { continue };
+            if file.failure.is_some() {
+                desk.kept += saved as usize;
+            }
+            bytes += saved;
+            replaced.push((index, before));
+        }
+        let Some((first, _)) = replaced.first() else { return };
+        let path = self.files[*first].way.path().to_owned();
+        desk.tell(Notice::Replaced { path, files: replaced.len(), saved: bytes });
+        for (index, before) in replaced {
+            self.resized(index, before);
+            self.write_file(index, desk);
         }
     }
 
@@ -251,16 +265,20 @@ impl Sink {
         }
     }
 
-    fn look_at(&mut self, index: usize, desk: &mut Desk) {
-        let file = &mut self.files[index];
-        let before = file.size;
-        let Some(saved) = file.look(&mut desk.open, desk.look) else { return };
-        if file.failure.is_some() {
-            desk.kept += saved as usize;
+    /// Rotates the largest files where live files alone go beyond the budget.
+    fn relieve(&mut self, desk: &mut Desk) {
+        let mut wanted = self.own.as_ref().map_or(0, Own::relief);
+        if wanted == 0 {
+            return;
         }
-        desk.tell(Notice::Replaced { path: file.way.path().to_owned(), saved });
-        self.resized(index, before);
-        self.write_file(index, desk);
+        let mut sizes: Vec<_> = self.files.iter().enumerate().map(|(index, file)| (file.size, index)).collect();
+        sizes.sort_unstable();
+        while let Some((size, index)) = sizes.pop()
+            && wanted > 0
+        {
+            wanted = wanted.saturating_sub(size);
+            self.rotate(index, desk);
+        }
     }
 
     /// Has the disk make sure of what was written, if it is time.

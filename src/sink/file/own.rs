@@ -11,6 +11,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use chrono::Local;
 use rustix::fs::syncfs;
 
+use super::catalogue::Stage;
 use super::directory::{Directory, Look, is_full};
 use super::log_file::{LogFile, MAX_KEPT};
 use super::output::Desk;
@@ -173,8 +174,9 @@ impl Own {
         }
     }
 
-    pub(super) fn relief_wanted(&self) -> bool {
-        self.directory().relief_wanted()
+    /// Bytes in live files that are to be rotated for the sake of the budget.
+    pub(super) fn relief(&self) -> u64 {
+        self.directory().relief()
     }
 
     /// Takes note that there is room.
@@ -238,7 +240,9 @@ impl Own {
             }
         };
         let opened = File::open(dir);
-        if files.len() > SYNC_EACH
+        // What was rotated may not have been synced yet.
+        let rotated = self.directory().oldest(|stage| stage != Stage::Done).is_some();
+        if (files.len() > SYNC_EACH || rotated)
             && let Ok(dir) = &opened
         {
             synced(self.directory().path(), syncfs(dir).map_err(Into::into));

@@ -63,7 +63,7 @@ fn rotated_files_are_packed_and_the_next_process_goes_on_numbering() {
         let dir = tempfile::tempdir().unwrap();
         let output = kept(dir.path(), Keeping { max_size: NonZeroU64::new(200), packing, ..DAILY });
         for round in [1, 101] {
-            let mut log = Log::start_soon(&[output.clone()]);
+            let mut log = Log::start_soon(std::slice::from_ref(&output));
             log.write((round..round + 4).map(|seq| at(1, 12, reply("web", seq))));
             wait(|| {
                 names(dir.path()).iter().filter(|name| name.ends_with(suffix)).count() == usize::from(round > 1) + 1
