@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
+use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 
 use crate::monitor::time::Wall;
 
@@ -98,17 +98,31 @@ fn time_of_day(text: &str) -> Option<NaiveTime> {
 fn local<Z: TimeZone>(naive: NaiveDateTime, bound: Bound, zone: &Z) -> Option<Wall> {
     /// No change of the clocks leaves out more than a day (Samoa, 2011).
     const LONGEST_GAP_MINUTES: i64 = 25 * 60;
-    let found = zone.from_local_datetime(&naive);
+    let found = shown(naive, zone);
     let chosen = match bound {
-        Bound::Since => found.earliest(),
-        Bound::Until => found.latest(),
+        Bound::Since => found.map(|(first, _)| first),
+        Bound::Until => found.map(|(_, last)| last),
     };
     let after_gap = || {
         let minute = naive - TimeDelta::nanoseconds(naive.and_utc().timestamp_nanos_opt()?.rem_euclid(60_000_000_000));
-        (1..=LONGEST_GAP_MINUTES)
-            .find_map(|minutes| zone.from_local_datetime(&(minute + TimeDelta::minutes(minutes))).earliest())
+        let later = |minutes| shown(minute + TimeDelta::minutes(minutes), zone);
+        (1..=LONGEST_GAP_MINUTES).find_map(later).map(|(first, _)| first)
     };
-    wall(&chosen.or_else(after_gap)?)
+    chosen.or_else(after_gap)
+}
+
+/// The first and the last instant at which clocks show `naive`, if there are any.
+pub(super) fn shown<Z: TimeZone>(naive: NaiveDateTime, zone: &Z) -> Option<(Wall, Wall)> {
+    let (one, other) = match zone.from_local_datetime(&naive) {
+        MappedLocalTime::Single(one) => (one.clone(), one),
+        // In either order, and the second after the doubled hour is said to be doubled too.
+        MappedLocalTime::Ambiguous(one, other) => (one, other),
+        MappedLocalTime::None => return None,
+    };
+    let instants = [one, other].into_iter().filter_map(|time| wall(&time));
+    let mut held = instants.filter(|at| zone.timestamp_nanos(at.as_nanos()).naive_local() == naive);
+    let (one, other) = (held.next()?, held.next_back());
+    Some((one.min(other.unwrap_or(one)), one.max(other.unwrap_or(one))))
 }
 
 fn wall<Z: TimeZone>(time: &DateTime<Z>) -> Option<Wall> {
@@ -158,7 +172,7 @@ fn duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+    use chrono::{FixedOffset, Offset, Utc};
 
     use super::*;
 
