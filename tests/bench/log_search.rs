@@ -41,7 +41,6 @@ fn main() -> Result<()> {
             fs::read_dir(dir)?.map(|entry| Ok(entry?.metadata()?.len())).collect::<std::io::Result<_>>()?;
         let gib = sizes.iter().sum::<u64>() as f64 / f64::from(1 << 30);
         writeln!(out, "{}: {} files, {gib:.2} GiB", dir.display(), sizes.len())?;
-        writeln!(out, "  first:  {}", measure(dir, seconds, false)?)?;
         writeln!(out, "  cached: {}", measure(dir, seconds, false)?)?;
         match measure(dir, seconds, true) {
             Ok(times) => writeln!(out, "  caches dropped: {times}")?,
