@@ -326,7 +326,7 @@ fn directory_and_time_format_are_those_of_the_configuration() {
     };
     logs.write("alidns.log", "20.11.2026 12:00:00 64 bytes from ::1: icmp_seq=1 ttl=64 time=0.040 ms\n");
     log("%d.%m.%Y %T");
-    assert_eq!(run(&["alidns", "--since", "2026-11-20", "--outcome", "reply"]).stdout.len(), 75 - 4);
+    assert_eq!(run(&["alidns", "--since", "2026-11-20", "--outcome", "reply"]).stdout.len(), 71);
     log("%T");
     let output = run(&["alidns", "--since", "2026-11-20"]);
     assert_eq!(output.status.code(), Some(1));
@@ -441,10 +441,13 @@ fn following_loses_nothing_between_two_looks() {
 #[test]
 fn following_survives_what_others_do_to_the_file() {
     let logs = Logs::new();
+    logs.write("alidns.log.1", "");
     logs.write("alidns.log", texts(0..3));
     let following = Following::start(&logs, &["alidns"]);
     following.shows(&texts(0..3));
     // Moved by logrotate(8), which makes an empty file in its place; the writer learns it later.
+    logs.write("alidns.log.1", texts(7..9));
+    rename(&logs, "alidns.log.1", "alidns.log.2");
     rename(&logs, "alidns.log", "alidns.log.1");
     logs.write("alidns.log", "");
     following.is_silent();
@@ -471,8 +474,7 @@ fn following_ends_with_the_range_or_its_reader() {
     logs.write("alidns.log", texts(0..3));
     let mut following = Following::start(&logs, &["alidns", "--until", "2026-11-20 00:00:10"]);
     following.shows(&texts(0..3));
-    let is_over = following.child.wait().expect("ended");
-    assert!(is_over.success() || cfg!(not(debug_assertions)));
+    assert!(following.child.wait().expect("ended").success());
     let mut child = logs.command(&["alidns", "--follow"]).stdout(Stdio::piped()).spawn().expect("started");
     drop(child.stdout.take());
     assert!(child.wait().expect("ended").success());

@@ -89,22 +89,17 @@ impl Follower {
             }
             self.current = Some(done);
         }
-        for file in rotated.iter().filter(|file| !self.known.contains(&file.key)) {
+        // logrotate(8) gives old files new numbers; it does not rotate twice between two looks.
+        let is_new = |key: &Key| !matches!(key, Key::Numbered(_)) && !self.known.contains(key);
+        for file in rotated.iter().filter(|file| is_new(&file.key)) {
             match file.open() {
                 Ok(None) => {}
                 Ok(Some(archive)) if self.is_current(&archive) => {}
-                Ok(Some(mut archive)) => {
-                    let shown = archive.seek(0).map(|()| Lines::new(archive));
-                    let mut lines = shown.map_err(|error| Error::File(file.path().to_owned(), error))?;
-                    match show_all(&mut lines, judge, printer, &self.log) {
-                        Err(Error::File(_, error)) => complain(&Error::File(file.path().to_owned(), error)),
-                        flow => {
-                            if flow? == Flow::Past {
-                                return Ok(Flow::Past);
-                            }
-                        }
-                    }
-                }
+                Ok(Some(archive)) => match show_all(&mut Lines::new(archive), judge, printer, &self.log) {
+                    Err(Error::File(_, error)) => complain(&Error::File(file.path().to_owned(), error)),
+                    Ok(Flow::More) => {}
+                    ended => return ended,
+                },
                 Err(error) => complain(&Error::File(file.path().to_owned(), error)),
             }
         }

@@ -1,7 +1,7 @@
 //! How long `pingtest log` takes to find one minute in a large log, as it was written and packed.
 //!
 //! `cargo bench --bench log_search -- DIR [GIB]` fills DIR with a log of GIB gibibytes (default 10) in files of 100 MiB, as rotation
-//! leaves them, and asks for minutes that are spread over it: with the files in the page cache, and, as root, without.
+//! leaves them, packs a copy, and asks both for minutes that are spread over them: with the files in the page cache, and, as root, without.
 
 use std::error::Error;
 use std::fmt::Write as _;
