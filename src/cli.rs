@@ -17,19 +17,24 @@ use crate::config::settings::{
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
+use crate::log;
 use crate::logging;
 use crate::manual;
 use crate::monitor::inflight::WAIT_AT_MOST;
-use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, SocketOptions, Target};
+use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, Name, SocketOptions, Target};
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
-use crate::sink::line::{Format, Labels, StampFormat, Style};
+use crate::sink::line::{self, Format, Labels, StampFormat, Style};
 
 const DEFAULT_CONFIG: &str = "/etc/pingtest/pingtest.toml";
+
+/// Bytes that are written at once.
+const OUTPUT_BUFFER: usize = 64 * 1024;
 
 /// Exit codes, after sysexits(3).
 mod exit {
     pub(super) const SILENT: u8 = 1;
+    pub(super) const NOT_READ: u8 = 1;
     pub(super) const USAGE: u8 = 64;
     pub(super) const SOFTWARE: u8 = 70;
     pub(super) const NOT_PERMITTED: u8 = 77;
@@ -39,8 +44,10 @@ mod exit {
 /// Pings many hosts for as long as you like and writes a time-stamped line for every reply and every loss at once.
 #[derive(Debug, Parser)]
 #[command(name = "pingtest", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 ok, 1 a target of ping never answered, 64 wrong usage, 70 a bug, \
-    77 not allowed to open ICMP sockets, 78 bad configuration.")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 a target of ping never answered or a log cannot be read, 64 wrong usage, 70 a bug, \
+    77 not allowed to open ICMP sockets, 78 bad configuration."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +64,12 @@ enum Command {
     Ping(Box<PingArgs>),
     /// Read the configuration and print every problem in it
     Check(ConfigFile),
+    /// Read the log of a target back
+    ///
+    /// From the live file and from rotated ones, packed or not, text or JSON. Times are local: "2026-11-20 03:00", 03:00, yesterday,
+    /// -2h, @1763600000, RFC 3339 or as lines show them; --until also takes +2h, from --since on. Both bounds are included. The
+    /// daemon need not run.
+    Log(Box<LogArgs>),
     /// Print the manual page
     Man,
     /// Print completions for a shell
@@ -71,6 +84,37 @@ struct ConfigFile {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// The target; pingtest for all that share a file
+    #[arg(value_parser = name)]
+    name: String,
+    /// From when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only these outcomes, such as lost,late
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    outcome: Vec<line::Outcome>,
+    /// Only the last N lines
+    #[arg(long, short = 'n', value_name = "N")]
+    lines: Option<usize>,
+    /// Go on with lines as they come, over rotation
+    #[arg(long, short)]
+    follow: bool,
+    /// Print JSON lines, whatever the log is written in
+    #[arg(long)]
+    json: bool,
+    /// The configuration file, which tells where the log is
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Read this directory, without a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +188,7 @@ fn run() -> ExitCode {
             ping(*args)
         }
         Command::Check(ConfigFile { config }) => check(&config),
+        Command::Log(args) => log(*args),
         Command::Man => printed(|out| manual::render(Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
@@ -186,11 +231,13 @@ fn check(config: &std::path::Path) -> ExitCode {
             let (files, s) = (files, if files == 1 { "" } else { "s" });
             writeln!(out, "{}: ok, {} targets in {files} file{s}", config.display(), settings.targets.len())
         }),
-        Err(problems) => {
-            let _ = writeln!(io::stderr().lock(), "{problems}");
-            ExitCode::from(exit::CONFIG)
-        }
+        Err(problems) => misconfigured(&problems),
     }
+}
+
+fn misconfigured(problems: &config::Problems) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{problems}");
+    ExitCode::from(exit::CONFIG)
 }
 
 fn printed(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
@@ -199,6 +246,51 @@ fn printed(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
     match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&Error::System(error)),
         Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn log(args: LogArgs) -> ExitCode {
+    let range = match log::Range::parse(args.since.as_deref(), args.until.as_deref()) {
+        Ok(range) => range,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    let (dir, time_format) = match args.dir {
+        Some(dir) => (dir, DEFAULT_TIME_FORMAT.to_owned()),
+        None => match config::load(&args.config, &daemon::environment()) {
+            Ok(settings) => (settings.log.dir, settings.log.time_format),
+            Err(problems) => return misconfigured(&problems),
+        },
+    };
+    let stamps = [&*time_format, DEFAULT_TIME_FORMAT, "rfc3339", "unix"];
+    let request = log::Request {
+        dir,
+        name: args.name,
+        stamps: stamps.iter().filter_map(|stamp| StampFormat::new(stamp).ok()).collect(),
+        range,
+        outcomes: args.outcome,
+        format: if args.json { Format::Json } else { Format::Text },
+        last: args.lines,
+        follow: args.follow,
+    };
+    let mut exit = ExitCode::SUCCESS;
+    let mut trouble = |error: &log::Error| {
+        complain(&error.to_string());
+        if !matches!(error, log::Error::Foreign { .. }) {
+            exit = ExitCode::from(exit::NOT_READ);
+        }
+    };
+    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
+    match log::run(&request, &mut out, &mut trouble, &mut || log::pause(io::stdout())) {
+        // Whoever read the lines has had enough.
+        Err(log::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit::NOT_READ)
+        }
+        Ok(()) => exit,
     }
 }
 
@@ -311,6 +403,11 @@ impl PingArgs {
 
 fn host(text: &str) -> Result<Host, String> {
     value::host(text).map_err(|refusal| refusal.to_string())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let allowed = "must be the name of a target: letters, digits, '.', '_', '-' and ':'";
+    Name::new(text).map(|name| name.as_str().to_owned()).ok_or_else(|| allowed.to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

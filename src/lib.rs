@@ -18,6 +18,7 @@
 //! | `cli` | arguments → what is to be done; one definition makes parser, help, manual and completions |
 //! | [`daemon`] | the composition: start, reload, stop with a deadline; the only room that knows all others |
 //! | [`ping`] | `pingtest ping`: the same parts, and the summary |
+//! | [`log`] | `pingtest log`: files, packed or not → lines of a time, without reading all of them |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
@@ -57,6 +58,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod icmp;
+pub mod log;
 pub mod logging;
 mod manual;
 mod memory;

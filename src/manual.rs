@@ -27,6 +27,36 @@ cause. (DAMAGED) marks a payload other than the one sent, (DIFFERENT ADDRESS!) a
 .PP
 .I icmp_seq
 counts the slots of the timetable from 1 and never wraps. What was not sent or not measured is not lost: loss is lost / sent.
+.SH READING THE LOG BACK
+.B log
+shows the lines of one target from the live file and from rotated ones, whether packed with zstd or gzip or not at all, whether
+written as text or JSON, and whether the target has a file of its own or shares one; also those that
+.BR logrotate (8)
+has made of them. It needs no daemon. A time is found by halving, among the files and within each that allows it: gzip has to be
+read from its beginning, and so has zstd that something else has packed.
+.PP
+.nf
+pingtest log alidns \-\-since "2026\-11\-20 03:00" \-\-until +2h \-\-outcome lost,late
+pingtest log alidns \-\-since \-1h \-\-json
+pingtest log alidns \-n 20 \-\-follow
+.fi
+.PP
+Times are local. Where clocks pass an hour twice,
+.B \-\-since
+means the first pass and
+.B \-\-until
+the second; a time that clocks leave out means the instant at which they go on. Lines are shown in the order of the files, in which
+stamps may be a second out of order. Where the daemon has noted that the clock was set back, both passes are found.
+.PP
+Lines that are none of pingtest's, or torn, are shown as they are, unless
+.B \-\-outcome
+or
+.B \-\-json
+is given; standard error tells how many there were.
+.B \-\-follow
+goes on over rotation, packing, truncation and removal of the file, until it is stopped, nobody reads its output, or
+.B \-\-until
+has passed.
 .SH SIGNALS
 .TP
 .B SIGHUP
@@ -46,6 +76,8 @@ Success.
 1
 .BR ping :
 at least one host never answered.
+.BR log :
+there is no such log, or not all of it can be read.
 .TP
 64
 Wrong usage.

@@ -26,7 +26,8 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("daemon", Rooms::All),
     // The edge towards the user: what it is asked to do, it has the parts below do.
     ("ping", Rooms::Only(&["daemon", "sink"])),
-    ("cli", Rooms::Only(&["config", "daemon", "logging", "manual", "ping", "sink"])),
+    ("log", Rooms::Only(&["clock", "sink"])),
+    ("cli", Rooms::Only(&["config", "daemon", "log", "logging", "manual", "ping", "sink"])),
     ("manual", Rooms::Only(&[])),
 ];
 

@@ -109,6 +109,15 @@ impl Archive {
         self.read
     }
 
+    /// How the file is packed.
+    pub fn packing(&self) -> Packing {
+        match &self.form {
+            Form::Plain(_) => Packing::Plain,
+            Form::Frames { .. } => Packing::Zstd,
+            Form::Stream { packing, .. } => *packing,
+        }
+    }
+
     /// The file itself.
     pub fn file(&self) -> &File {
         match &self.form {
