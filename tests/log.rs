@@ -92,6 +92,16 @@ fn four_days() -> Logs {
 }
 
 #[test]
+fn a_file_that_all_targets_share_tells_them_apart_whatever_it_is_written_in() {
+    let logs = Logs::new();
+    let line = text(1).trim_end().replacen(' ', " [alidns] ", 1);
+    logs.write("pingtest.log", json(1));
+    assert_eq!(logs.shown(&["pingtest"]).trim_end(), line);
+    logs.write("pingtest.log", format!("{line}\n"));
+    assert_eq!(logs.shown(&["pingtest"]).trim_end(), line);
+}
+
+#[test]
 fn a_time_is_found_in_every_kind_of_file() {
     let logs = four_days();
     for day in 0..4 {

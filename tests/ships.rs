@@ -10,7 +10,7 @@ use chrono::Utc;
 use pingtest::config::{self, Environment};
 use pingtest::icmp::wire::{self, Framing};
 use pingtest::monitor::target::IpVersion;
-use pingtest::sink::line::{Parser, StampFormat};
+use pingtest::sink::line::{Labels, Parser, StampFormat};
 
 fn pingtest(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pingtest")).args(arguments).output().unwrap()
@@ -110,7 +110,7 @@ fn seeds_of_lines_are_read() {
             let _ = parser.moment(line);
             let Some(entry) = parser.entry(line) else { return };
             let mut text = Vec::new();
-            entry.write_text(&mut text);
+            entry.write_text(Labels::None, &mut text);
             assert!(parser.entry(&text).is_some(), "{}", String::from_utf8_lossy(&text));
         });
     }

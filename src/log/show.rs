@@ -10,7 +10,7 @@ use chrono::Local;
 use super::search::Piece;
 use super::window::{Range, Resolver, SetBacks, Window};
 use crate::monitor::time::Wall;
-use crate::sink::line::{Entry, Format, Outcome, Parser};
+use crate::sink::line::{Entry, Format, Labels, Outcome, Parser};
 
 /// What is wanted of the lines of one log.
 #[derive(Debug, Clone)]
@@ -145,7 +145,10 @@ impl<'a> Printer<'a> {
             Verdict::Hidden => return Ok(Flow::More),
             Verdict::Shown(entry, at) => {
                 match judge.wanted.format {
-                    Format::Text => entry.write_text(&mut self.line),
+                    Format::Text => {
+                        let labels = if judge.wanted.target.is_none() { Labels::Bracketed } else { Labels::None };
+                        entry.write_text(labels, &mut self.line);
+                    }
                     Format::Json => {
                         let target = judge.wanted.target.as_deref();
                         entry.write_json::<Local>(at, target, &mut judge.parser, &mut self.line);

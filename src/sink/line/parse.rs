@@ -17,7 +17,7 @@ use chrono::{Local, TimeZone};
 use self::keys::Keys;
 use super::json::Stamp;
 use super::stamp::{StampReader, Stamper};
-use super::{Bytes, Printable, breaks_line};
+use super::{Bytes, Labels, Printable, breaks_line};
 pub use super::{Moment, Outcome};
 use super::{StampFormat, json};
 use crate::monitor::target::Name;
@@ -149,14 +149,17 @@ impl Entry<'_> {
     }
 
     /// Appends the line as text, without a newline: byte for byte what was read where it was text, else in the parser's first
-    /// time format and without a label.
-    pub fn write_text(&self, out: &mut Vec<u8>) {
+    /// time format, with a label if those are wanted.
+    pub fn write_text(&self, labels: Labels, out: &mut Vec<u8>) {
         match &self.form {
             Form::Text => out.extend_from_slice(self.line.as_bytes()),
             Form::Json { stamp } => {
                 let mut line = Printable(Bytes(out));
                 // The buffer takes everything, and keys from which no text could be written were refused.
                 let _ = line.write_str(stamp).and_then(|()| line.write_str(" "));
+                if let (Labels::Bracketed, Some(target)) = (labels, self.target()) {
+                    let _ = write!(line, "[{target}] ");
+                }
                 let _ = self.keys.write_text(&mut line);
             }
         }

@@ -4,7 +4,7 @@
 
 use chrono::Utc;
 use libfuzzer_sys::fuzz_target;
-use pingtest::sink::line::{Parser, StampFormat};
+use pingtest::sink::line::{Labels, Parser, StampFormat};
 
 fuzz_target!(|line: &[u8]| {
     let formats = ["%F_%H:%M:%S%.3f", "unix", "rfc3339", "[%d/%b/%Y:%H:%M:%S%.6f %z]", "%c%.f"];
@@ -13,7 +13,7 @@ fuzz_target!(|line: &[u8]| {
     let moment = parser.moment(line);
     let Some(entry) = parser.entry(line) else { return };
     let (mut text, mut json) = (Vec::new(), Vec::new());
-    entry.write_text(&mut text);
+    entry.write_text(Labels::None, &mut text);
     entry.write_json(entry.moment.earliest, None, &mut parser, &mut json);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     assert!(moment.is_some() && (text == line || json == line));

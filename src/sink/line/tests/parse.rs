@@ -362,7 +362,7 @@ fn parser(formats: &[&str]) -> Parser<FixedOffset> {
 
 fn as_text(entry: &Entry) -> String {
     let mut out = Vec::new();
-    entry.write_text(&mut out);
+    entry.write_text(Labels::None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
