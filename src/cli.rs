@@ -13,7 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::settings::{
-    DEFAULT_INTERVAL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT,
+    DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT,
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
@@ -138,12 +138,9 @@ fn run() -> ExitCode {
         Err(error) => return misused(&error),
     };
     match cli.command {
-        Command::Run(ConfigFile { config }) => {
-            let _guard = logging::start();
-            concluded(daemon::run(&config))
-        }
+        Command::Run(ConfigFile { config }) => concluded(daemon::run(&config)),
         Command::Ping(args) => {
-            let _guard = logging::start();
+            let _guard = logging::start(DEFAULT_LEVEL, None);
             ping(*args)
         }
         Command::Check(ConfigFile { config }) => check(&config),
@@ -171,7 +168,7 @@ fn concluded(result: Result<(), Error>) -> ExitCode {
 fn failed(error: &Error) -> ExitCode {
     complain(&error.to_string());
     ExitCode::from(match error {
-        Error::Config(_) | Error::Log(_) => exit::CONFIG,
+        Error::Config(_) | Error::Log(_) | Error::Diagnostics(_) => exit::CONFIG,
         Error::NotPermitted(_) | Error::OptionNotPermitted(_) => exit::NOT_PERMITTED,
         Error::System(_) | Error::Died(_) => exit::SOFTWARE,
     })

@@ -3,7 +3,7 @@
 //! It decides nothing about probes. `pingtest run` and `pingtest ping` are built here from the same parts.
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,19 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Environment, Format, Layout, Log, Problems, Settings};
+use crate::config::{self, Diagnostics, Environment, Format, Layout, Log, Problems, Settings};
 use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
 use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
+use crate::logging;
 use crate::memory;
 use crate::monitor::record::Record;
 use crate::monitor::target::{IpVersion, Target};
 use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
 use crate::resolve::Resolver;
-use crate::sink::file::{self, Control, Limits, Output, Place, Queue, Writer};
+use crate::sink::file::{self, Control, Keeping, Limits, Output, Place, Queue, Why, Writer};
 use crate::sink::line::{self, Labels, StampFormat, Style};
+use crate::sink::rotation::{Packing, Rotate};
 
 /// From the order to stop to the end of the process at the latest, whatever hangs: less than the two seconds promised. The loop and
 /// the log have half of it each.
@@ -56,6 +58,9 @@ pub enum Error {
     /// A file of the log cannot be used.
     #[error("{0}")]
     Log(#[from] file::Error),
+    /// The file for diagnostics cannot be used.
+    #[error("{0}")]
+    Diagnostics(#[from] logging::Error),
     /// Neither kind of ICMP socket may be opened.
     #[error(
         "not allowed to open ICMP sockets ({0}). Either of these helps:\n  \
@@ -76,7 +81,7 @@ pub enum Error {
     Died(&'static str),
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. Diagnostics go on until it returns: what it returns, nobody has been told.
 ///
 /// # Errors
 /// Why it could not start, or not go on.
@@ -87,6 +92,8 @@ pub fn run(config: &Path) -> Result<(), Error> {
         let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
         let settings = config::load(config, &environment())?;
         memory::give_back();
+        let file = settings.diagnostics.file.as_deref().map(logging::open).transpose()?;
+        let _diagnostics = logging::start(settings.diagnostics.level, file);
         Daemon::start(config, settings, signals)?.run().await
     });
     // A reload that hangs on a dead file system must not keep the process.
@@ -97,6 +104,8 @@ pub fn run(config: &Path) -> Result<(), Error> {
 struct Daemon {
     config: PathBuf,
     log: Log,
+    /// As they were started.
+    diagnostics: Diagnostics,
     parts: Parts,
     signals: Signals,
     reload: Option<JoinHandle<Result<Settings, Error>>>,
@@ -115,8 +124,8 @@ impl Daemon {
         let (count, dir) = (settings.targets.len(), settings.log.dir.display().to_string());
         let parts = Parts::start(settings.targets, Start::Spread, &[output(&settings.log)], Tap::Daemon)?;
         info!("probing {count} targets through {kind} sockets, lines go to {dir}");
-        let (config, log) = (config.to_owned(), settings.log);
-        Ok(Self { config, log, parts, signals, reload: None, reload_again: false })
+        let (config, log, diagnostics) = (config.to_owned(), settings.log, settings.diagnostics);
+        Ok(Self { config, log, diagnostics, parts, signals, reload: None, reload_again: false })
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -165,6 +174,9 @@ impl Daemon {
         match settings {
             Ok(settings) => {
                 info!("configuration reloaded: {} targets", settings.targets.len());
+                if settings.diagnostics != self.diagnostics {
+                    warn!("[diagnostics] differs from what was started with: that takes effect at the next start");
+                }
                 self.log = settings.log;
                 // A loop that has ended is noticed in the next turn.
                 let _ = self.parts.commands.send(Command::Targets(settings.targets));
@@ -269,7 +281,11 @@ impl Parts {
             }
         };
         if tokio::time::timeout(STOP_WITHIN / 2, written).await.is_err() {
-            error!("the log could not be written to its end; its last lines are lost");
+            if self.log.is_written() {
+                warn!("the log is written, but the disk is slow to make sure of it");
+            } else {
+                error!("the log could not be written to its end; its last lines are lost");
+            }
         }
         while let Ok(told) = self.notices.try_recv() {
             tell(&told);
@@ -383,10 +399,11 @@ fn open_files() -> NonZeroUsize {
 }
 
 fn output(log: &Log) -> Output {
-    let (place, labels) = match log.layout {
-        Layout::PerTarget => (Place::PerTarget { dir: log.dir.clone() }, Labels::None),
-        Layout::Combined => (Place::File { path: log.dir.join("pingtest.log") }, Labels::Bracketed),
+    let (layout, labels) = match log.layout {
+        Layout::PerTarget => (file::Layout::PerTarget, Labels::None),
+        Layout::Combined => (file::Layout::Combined("pingtest".into()), Labels::Bracketed),
     };
+    let place = Place::Directory { dir: log.dir.clone(), layout, keeping: keeping(log) };
     let format = match log.format {
         Format::Text => line::Format::Text,
         Format::Json => line::Format::Json,
@@ -394,6 +411,17 @@ fn output(log: &Log) -> Output {
     // The configuration has checked it; were its rule ever laxer than the log's, the default would do.
     let stamp = StampFormat::new(&log.time_format).unwrap_or_default();
     Output { place, style: Style { format, stamp, labels } }
+}
+
+fn keeping(_log: &Log) -> Keeping {
+    Keeping {
+        rotate: Rotate::Daily,
+        max_size: NonZeroU64::new(100 << 20),
+        keep: NonZeroU32::new(30),
+        max_total: NonZeroU64::new(10 << 30),
+        packing: Packing::Zstd,
+        sync: None,
+    }
 }
 
 /// Says on standard error what a part had to tell.
@@ -442,6 +470,34 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::Abandoned { path, not_written } => {
             error!("{} was given up, {not_written} lines are lost", path.display())
         }
+        Notice::Replaced { path, saved } => {
+            let saved = if *saved > 0 { format!(", its last {saved} bytes were saved") } else { String::new() };
+            warn!("{} was deleted or moved away{saved}", path.display())
+        }
+        Notice::NotRotated { path, error } => error!("cannot rotate {}: {error}", path.display()),
+        Notice::NotPacked { path, error } => error!("cannot compress {}: {error}", path.display()),
+        Notice::NotDeleted { path, error } => error!("cannot delete {}: {error}", path.display()),
+        Notice::NotSynced { path, error } => {
+            error!("cannot sync {}: {error}; what was written to it last may be lost", path.display())
+        }
+        Notice::Deleted { paths, bytes, why } => tell_of_deletion(paths, *bytes, *why),
         Notice::StdoutClosed => debug!("nobody reads standard output any more"),
+    }
+}
+
+/// Names what was deleted, some in a line: at midnight ten thousand files may have had their time.
+fn tell_of_deletion(paths: &[PathBuf], bytes: u64, why: Why) {
+    /// Names in a line.
+    const NAMES: usize = 50;
+    let why = match why {
+        Why::Number(keep) => format!("each log keeps {keep}"),
+        Why::Total(max) => format!("all logs may take {max} bytes"),
+        Why::DiskFull => "the disk is full".to_owned(),
+    };
+    let dir = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).display();
+    for some in paths.chunks(NAMES) {
+        let names = some.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
+        let names = names.collect::<Vec<_>>().join(", ");
+        info!("deleted from {dir}, for {why} ({bytes} bytes in all): {names}");
     }
 }

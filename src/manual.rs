@@ -57,7 +57,7 @@ A bug, or the system gave no thread, timer or descriptor.
 Not allowed to open ICMP sockets.
 .TP
 78
-The configuration has mistakes, or the log cannot be written.
+The configuration has mistakes, or the log or the file for diagnostics cannot be written.
 .SH PERMISSIONS
 Either CAP_NET_RAW
 .RB ( capabilities (7)),
@@ -73,7 +73,9 @@ Where the log goes if the configuration does not say; set by
 for LogsDirectory=.
 .TP
 .B RUST_LOG
-How much is said on standard error: error, warn, info (the default), debug or trace.
+How much is said on standard error and in the file for diagnostics: error, warn, info, debug or trace. It wins over
+.I level
+in [diagnostics], which is info where it is not written.
 .SH FILES
 .TP
 .I /etc/pingtest/pingtest.toml
@@ -81,9 +83,19 @@ The configuration. As installed it explains every key.
 .TP
 .I /var/log/pingtest/NAME.log
 The lines of the target NAME.
+.PP
+With
+.I file
+in [diagnostics],
+.B run
+also appends to that file what it says on standard error, stamped. The file is not rotated; let
+.BR logrotate (8)
+do so with copytruncate. What cannot be written to it is missing there without a word. Why the program did not start or go on is said
+on standard error only. Another [diagnostics] takes effect at the next start.
 .SH SEE ALSO
 .BR ping (8),
 .BR fping (8),
+.BR logrotate (8),
 .BR icmp (7)
 "#;
 

@@ -31,7 +31,7 @@ const MAY_USE: &[(&str, Rooms)] = &[
 ];
 
 /// Files of `sink/` that serve the others; every other one is a destination and unknown to its neighbours.
-const SHARED_BY_SINKS: &[&str] = &["line", "rotation"];
+const SHARED_BY_SINKS: &[&str] = &["archive", "line", "rotation"];
 
 /// Modules that compute and do nothing else.
 const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line", "sink::rotation"];

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pingtest::config::{Environment, Settings, load, parse_str};
+use pingtest::config::settings::{DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL};
+use pingtest::config::{Compress, Environment, Log, Rotate, Settings, load, parse_str};
 use pingtest::monitor::target::{Family, Host};
 use proptest::prelude::*;
 
@@ -137,6 +138,37 @@ fn both_makes_two_targets_with_phases_of_their_own() {
     assert_ne!(ipv4.phase, ipv6.phase);
 }
 
+/// `[log]` with these lines in it.
+fn log(lines: &str) -> Log {
+    parse(&format!("[log]\n{lines}\n[[target]]\nhost = \"::1\"")).unwrap().log
+}
+
+#[test]
+fn logs_are_kept_for_a_month_within_ten_gibibytes_where_nobody_says() {
+    let log = log("");
+    assert_eq!((log.rotate, log.compress, log.sync), (Rotate::Daily, Compress::Zstd, None));
+    assert_eq!(log.keep.map(|keep| keep.get()), Some(30));
+    assert_eq!(log.max_size.map(|bytes| bytes.get()), Some(DEFAULT_MAX_SIZE));
+    assert_eq!(log.max_total.map(|bytes| bytes.get()), Some(DEFAULT_MAX_TOTAL));
+}
+
+#[test]
+fn zero_sets_no_limit_with_quotes_or_without() {
+    for zero in ["0", "\"0\""] {
+        let log = log(&format!("max_size = {zero}\nkeep = 0\nmax_total = {zero}"));
+        assert_eq!((log.max_size, log.keep, log.max_total), (None, None, None));
+    }
+}
+
+#[test]
+fn a_budget_below_the_default_size_lowers_that_to_a_tenth() {
+    let max_size = |lines| log(lines).max_size.map(|bytes| bytes.get());
+    assert_eq!(max_size("max_total = \"50MB\""), Some(5_000_000));
+    assert_eq!(max_size("max_total = \"100MiB\""), Some(DEFAULT_MAX_SIZE));
+    assert_eq!(max_size("max_total = \"50MB\"\nmax_size = \"50MB\""), Some(50_000_000));
+    assert_eq!(max_size("max_total = 0\nmax_size = \"1TiB\""), Some(1 << 40));
+}
+
 #[test]
 fn a_source_decides_which_family_of_a_name_is_meant() {
     let settings = parse("[[target]]\nhost = \"example.org\"\nsource = \"2001:db8::1\"").unwrap();
@@ -215,6 +247,11 @@ const PARTS: &[&str] = &[
     "target",
     "defaults",
     "log",
+    "diagnostics",
+    "max_size",
+    "max_total",
+    "sync",
+    "file",
     "host",
     "name",
     "include",
@@ -225,6 +262,7 @@ const PARTS: &[&str] = &[
     "1.5",
     "true",
     "\"1s\"",
+    "\"1MiB\"",
     "\"::1\"",
     "\"web001\"",
     "[[target]]\n",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::error::{Place, Problem, excerpt};
-use super::reader::{DURATION, Field, NUMBER, SWITCH, Source, TEXT, Table, Title, Written};
+use super::reader::{BYTES, DURATION, Field, NUMBER, SWITCH, SYNC, Source, TEXT, Table, Title, Written};
 
 /// One file.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct File {
     pub(super) defaults: Probing,
     /// `[log]`.
     pub(super) log: Log,
+    /// `[diagnostics]`.
+    pub(super) diagnostics: Diagnostics,
     /// Every `[[target]]` that could be read.
     pub(super) targets: Vec<Target>,
     /// Whether any target was written, even if none could be read.
@@ -62,11 +64,26 @@ pub(super) struct Log {
     pub(super) layout: Field<String>,
     pub(super) format: Field<String>,
     pub(super) time_format: Field<String>,
+    pub(super) rotate: Field<String>,
+    pub(super) max_size: Field<String>,
+    pub(super) keep: Field<i128>,
+    pub(super) max_total: Field<String>,
+    pub(super) compress: Field<String>,
+    pub(super) sync: Field<String>,
 }
 
-const MAIN_KEYS: &[&str] = &["include", "defaults", "log", "target"];
+/// `[diagnostics]`.
+#[derive(Debug, Default)]
+pub(super) struct Diagnostics {
+    pub(super) file: Field<String>,
+    pub(super) level: Field<String>,
+}
+
+const MAIN_KEYS: &[&str] = &["include", "defaults", "log", "diagnostics", "target"];
 const INCLUDED_KEYS: &[&str] = &["target"];
-const LOG_KEYS: &[&str] = &["dir", "layout", "format", "time_format"];
+const LOG_KEYS: &[&str] =
+    &["dir", "layout", "format", "time_format", "rotate", "max_size", "keep", "max_total", "compress", "sync"];
+const DIAGNOSTICS_KEYS: &[&str] = &["file", "level"];
 /// `host` and `name`, then the keys of [`Probing`].
 const TARGET_KEYS: &[&str] = &[
     "host",
@@ -132,6 +149,7 @@ fn file(source: &Source<'_>, root: &DeTable<'_>, role: Role, problems: &mut Vec<
         include: Vec::new(),
         defaults: Probing::default(),
         log: Log::default(),
+        diagnostics: Diagnostics::default(),
         mentions_targets: !targets.is_empty() || problems.len() > told,
         targets: targets.into_iter().map(|(header, entries)| target(source, header, entries, problems)).collect(),
     };
@@ -139,6 +157,8 @@ fn file(source: &Source<'_>, root: &DeTable<'_>, role: Role, problems: &mut Vec<
         file.include = root.texts("include", problems);
         file.defaults = root.table("defaults", problems).map(|table| defaults(&table, problems)).unwrap_or_default();
         file.log = root.table("log", problems).map(|table| log(&table, problems)).unwrap_or_default();
+        file.diagnostics =
+            root.table("diagnostics", problems).map(|table| diagnostics(&table, problems)).unwrap_or_default();
     }
     file
 }
@@ -168,7 +188,18 @@ fn log(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Log {
         layout: table.field("layout", TEXT, problems),
         format: table.field("format", TEXT, problems),
         time_format: table.field("time_format", TEXT, problems),
+        rotate: table.field("rotate", TEXT, problems),
+        max_size: table.field("max_size", BYTES, problems),
+        keep: table.field("keep", NUMBER, problems),
+        max_total: table.field("max_total", BYTES, problems),
+        compress: table.field("compress", TEXT, problems),
+        sync: table.field("sync", SYNC, problems),
     }
+}
+
+fn diagnostics(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Diagnostics {
+    refuse_unknown(table, DIAGNOSTICS_KEYS, problems);
+    Diagnostics { file: table.field("file", TEXT, problems), level: table.field("level", TEXT, problems) }
 }
 
 fn probing(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Probing {
@@ -192,9 +223,10 @@ fn refuse_unknown(table: &Table<'_, '_>, allowed: &[&str], problems: &mut Vec<Pr
 }
 
 /// Where each key belongs; a key of [`Probing`] is found at its first home.
-const HOMES: [(&str, &[&str]); 4] = [
+const HOMES: [(&str, &[&str]); 5] = [
     ("at the top level of the main file", MAIN_KEYS),
     ("in [log]", LOG_KEYS),
+    ("in [diagnostics]", DIAGNOSTICS_KEYS),
     ("in [defaults] or a [[target]]", PROBING_KEYS),
     ("in a [[target]]", TARGET_KEYS),
 ];
@@ -247,7 +279,7 @@ mod tests {
     #[test]
     fn every_known_key_is_in_the_sample() {
         let sample = include_str!("../../config/pingtest.toml");
-        for key in [MAIN_KEYS, LOG_KEYS, TARGET_KEYS].concat() {
+        for key in [MAIN_KEYS, LOG_KEYS, DIAGNOSTICS_KEYS, TARGET_KEYS].concat() {
             let shown = [format!("{key} "), format!("[{key}]")];
             assert!(shown.iter().any(|shown| sample.contains(shown)), "{key}");
         }

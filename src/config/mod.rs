@@ -19,7 +19,7 @@ pub mod settings;
 pub mod value;
 
 pub use error::{Problem, Problems};
-pub use settings::{Format, Layout, Log, Settings};
+pub use settings::{Compress, Diagnostics, Format, Layout, Log, Rotate, Settings};
 
 use error::Place;
 use file::{File, Role};
@@ -184,12 +184,15 @@ impl Reading {
                 .push(Problem::in_file(&main.path, "needs at least one target: a table [[target]] with a host"));
         }
         let (defaults, log) = (std::mem::take(&mut main.defaults), std::mem::take(&mut main.log));
+        let diagnostics = std::mem::take(&mut main.diagnostics);
         let log = settings::log(log, environment, &mut self.problems);
+        let diagnostics = settings::diagnostics(diagnostics, &log.dir, &mut self.problems);
         let targets = settings::targets(defaults, self.files, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(Problems::sorted(self.problems, &self.paths));
         }
-        Ok(Settings { targets, log, files: self.paths.iter().map(|path| path.to_path_buf()).collect() })
+        let files = self.paths.iter().map(|path| path.to_path_buf()).collect();
+        Ok(Settings { targets, log, diagnostics, files })
     }
 }
 

@@ -266,14 +266,18 @@ pub(super) const TEXT: Form<String> =
     Form { wanted: "a string in quotes", read: |value| value.as_str().map(str::to_owned) };
 pub(super) const NUMBER: Form<i128> = Form { wanted: "a whole number", read: |value| value.as_integer().map(number) };
 pub(super) const SWITCH: Form<bool> = Form { wanted: "true or false", read: |value| value.as_bool() };
+pub(super) const DURATION: Form<String> = quantity("a duration such as \"1s\"");
+pub(super) const SYNC: Form<String> = quantity("\"off\" or a duration such as \"1s\"");
+pub(super) const BYTES: Form<String> = quantity("a size such as \"100MiB\"");
+
 /// A bare number passes as its text: the rule that asks for a unit can then show how to write it.
-pub(super) const DURATION: Form<String> = Form {
-    wanted: "a duration such as \"1s\"",
-    read: |value| {
+const fn quantity(wanted: &'static str) -> Form<String> {
+    let read = |value: &DeValue<'_>| {
         let text = value.as_str().or_else(|| value.as_integer().map(DeInteger::as_str));
         text.or_else(|| value.as_float().map(DeFloat::as_str)).map(str::to_owned)
-    },
-};
+    };
+    Form { wanted, read }
+}
 
 /// TOML's integers have any size here: what is too large for every type saturates, for the bounds to refuse.
 fn number(integer: &DeInteger<'_>) -> i128 {

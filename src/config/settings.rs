@@ -1,7 +1,8 @@
 //! Settings as used: every value valid by its type, every default filled in, every target with a name of its own.
 //!
 //! The last stage: it takes files as written (`file`), applies the rule of each value (`value`), lets a target inherit
-//! from `[defaults]`, and judges what values owe one another. It reads no file and no environment.
+//! from `[defaults]`, and judges what values owe one another. It reads no file and no environment. What is
+//! written, and where, is settled in `log`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Environment;
 use super::error::{Place, Problem};
 use super::file::{self, File};
 use super::reader::{Field, Written};
@@ -17,6 +17,14 @@ use super::value::{self, Families};
 use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
+
+mod log;
+
+pub use log::{
+    Compress, DEFAULT_KEEP, DEFAULT_LEVEL, DEFAULT_LOG_DIR, DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL, DEFAULT_TIME_FORMAT,
+    Diagnostics, Format, Layout, Log, Rotate,
+};
+pub(super) use log::{diagnostics, log};
 
 /// Time between two probes of a target that does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,10 +34,6 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_SIZE: u16 = 56;
 /// Time between two look-ups of a name where nobody says.
 pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(60);
-/// The directory for log files where neither `log.dir` nor systemd says.
-pub const DEFAULT_LOG_DIR: &str = "/var/log/pingtest";
-/// Time stamps where nobody says: local time to the millisecond, one word for awk.
-pub const DEFAULT_TIME_FORMAT: &str = "%F_%H:%M:%S%.3f";
 
 /// A whole configuration, ready for use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,70 +42,10 @@ pub struct Settings {
     pub targets: Vec<Arc<Target>>,
     /// Where and how records are written.
     pub log: Log,
+    /// What the program says of itself.
+    pub diagnostics: Diagnostics,
     /// The files that were read, the main one first.
     pub files: Vec<PathBuf>,
-}
-
-/// Where and how records are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// The directory.
-    pub dir: PathBuf,
-    /// Which record goes to which file.
-    pub layout: Layout,
-    /// What a line looks like.
-    pub format: Format,
-    /// `rfc3339`, `unix` or a strftime format that chrono knows, in local time; for [`Format::Text`].
-    pub time_format: String,
-}
-
-/// Which record goes to which file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// A file for each target: `DIR/NAME.log`.
-    PerTarget,
-    /// One file for all: `DIR/pingtest.log`.
-    Combined,
-}
-
-/// What a line looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// ping(8)'s wording after a time stamp.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// The log as settled from `[log]` and the environment.
-pub(super) fn log(written: file::Log, environment: &Environment, problems: &mut Vec<Problem>) -> Log {
-    let dir = written.dir.check(|text| value::directory(&text), problems);
-    let layout = written.layout.check(|text| layout(&text), problems);
-    let format = written.format.check(|text| format(&text), problems);
-    let time_format = written.time_format.check(|text| value::time_format(&text), problems);
-    let default_dir = || environment.first_logs_directory().unwrap_or_else(|| DEFAULT_LOG_DIR.into());
-    Log {
-        dir: dir.value().cloned().unwrap_or_else(default_dir),
-        layout: layout.value().copied().unwrap_or(Layout::PerTarget),
-        format: format.value().copied().unwrap_or(Format::Text),
-        time_format: time_format.value().cloned().unwrap_or_else(|| DEFAULT_TIME_FORMAT.into()),
-    }
-}
-
-fn layout(text: &str) -> value::Result<Layout> {
-    match text {
-        "per-target" => Ok(Layout::PerTarget),
-        "combined" => Ok(Layout::Combined),
-        _ => value::refuse(r#"must be "per-target" or "combined""#),
-    }
-}
-
-fn format(text: &str) -> value::Result<Format> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => value::refuse(r#"must be "text" or "json""#),
-    }
 }
 
 /// Every target of `files`, in their order; all inherit from `defaults`.
@@ -123,7 +67,7 @@ fn target(
         problems.push(written.place.problem("is missing: write an address or a host name"));
     }
     let host = written.host.check(|text| value::host(&text), problems);
-    let name = written.name.check(|text| value::name(&text), problems);
+    let name = written.name.check(|text| name(&text), problems);
     let own = Probing::checked(written.probing, problems);
     let probing = own.or(defaults);
     problems.extend(overlap_problem(&probing));
@@ -322,8 +266,30 @@ fn name_or_default(name: Field<Name>, host: &Field<Host>, problems: &mut Vec<Pro
     match name {
         Field::Set(name) => Some(name),
         Field::Refused => None,
-        Field::Unset => host.clone().check(|host| value::default_name(&host), problems).into_written(),
+        Field::Unset => host.clone().check(|host| default_name(&host), problems).into_written(),
     }
+}
+
+fn name(text: &str) -> value::Result<Name> {
+    let name = value::name(text)?;
+    if is_dated(&name) {
+        return value::refuse(r#"must not end like the date of a rotated log, such as "-2026-11-22""#);
+    }
+    Ok(name)
+}
+
+fn default_name(host: &Host) -> value::Result<Name> {
+    let name = value::default_name(host)?;
+    if is_dated(&name) {
+        return value::refuse("ends like the date of a rotated log: add a name that does not");
+    }
+    Ok(name)
+}
+
+/// Whether a name ends in `-YYYY-MM-DD` or `-YYYY-MM-DDTHH`: its live file might be a rotated one of another target.
+fn is_dated(name: &Name) -> bool {
+    let shape: String = name.as_str().chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    ["-0000-00-00", "-0000-00-00T00"].iter().any(|date| shape.ends_with(date))
 }
 
 /// The targets that one `[[target]]` stands for, by name and family.
@@ -364,5 +330,21 @@ fn reserve(written: &Written<Name>, legs: &[(Name, Family)], taken: &mut Taken, 
     }
     for (name, _) in legs {
         taken.entry(name.clone()).or_insert_with(|| written.place.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_rotated_log_might_have_is_refused() {
+        for text in ["web-2026-11-22", "web-2026-11-22T13", "a.b:c-9999-99-99", "-2026-11-22"] {
+            assert!(name(text).is_err(), "{text}");
+            assert!(default_name(&Host::Name(text.into())).is_err(), "{text}");
+        }
+        for text in ["pingtest", "2026-11-22", "web-2026-11-22a", "web-2026-11-22T1", "web-2026-11", "web_2026-11-22"] {
+            assert!(name(text).is_ok(), "{text}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! know neither file nor key, nor any other value: what two values owe each other is judged in `settings`.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,9 +34,9 @@ pub fn duration(text: &str) -> Result<Duration> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let parsed = match UNITS.iter().find(|(symbol, _)| *symbol == unit) {
-        Some(&(_, millis)) => nanos(number, millis * 1_000_000),
+        Some(&(_, millis)) => times(number, millis * 1_000_000),
         // Only a number that somebody may have typed is worth repeating.
-        None if unit.is_empty() && number.len() <= 20 && nanos(number, 1).is_some() => {
+        None if unit.is_empty() && number.len() <= 20 && times(number, 1).is_some() => {
             return refuse(format!("must be a duration with its unit: write \"{number}s\""));
         }
         None => None,
@@ -50,14 +51,14 @@ pub fn duration(text: &str) -> Result<Duration> {
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// `number`, digits with an optional fraction, times `unit`; saturates, for the bounds to refuse what is too long.
-fn nanos(number: &str, unit: u64) -> Option<u64> {
+fn times(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) {
         return None;
     }
     let whole = whole.parse().unwrap_or(u64::MAX).saturating_mul(unit);
-    // 18 digits are finer than a nanosecond of a day, and their product with the longest unit fits into 128 bits.
+    // 18 digits are finer than a nanosecond of a day and a byte of a TiB, and their product with either fits into 128 bits.
     let kept = &fraction[..fraction.len().min(18)];
     let scale = 10_u128.pow(u32::try_from(kept.len()).unwrap_or(18));
     let part = kept.parse::<u128>().unwrap_or(0) * u128::from(unit) / scale;
@@ -95,6 +96,109 @@ fn spelled(duration: Duration) -> String {
     let (symbol, unit) = UNITS[1..].iter().find(|&&(_, unit)| fits(unit)).unwrap_or(&("ms", 1));
     format!("{}{symbol}", millis / u128::from(*unit))
 }
+
+/// Time between two orders to the disk to keep what was written: `None` for `off`, else [`MIN_SYNC`] to [`MAX_SYNC`].
+pub(super) fn sync(text: &str) -> Result<Option<Duration>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let or_off = |Refusal(reason)| Refusal(format!("{reason}, or \"off\""));
+    duration_between(text, MIN_SYNC, MAX_SYNC).map(Some).map_err(or_off)
+}
+
+/// The shortest time between two orders to the disk: a slow one takes most of it for ten files.
+pub(super) const MIN_SYNC: Duration = Duration::from_millis(100);
+/// The longest: the system writes everything out within half a minute anyway (`vm.dirty_expire_centisecs`).
+pub(super) const MAX_SYNC: Duration = Duration::from_secs(3600);
+
+/// A number and its unit, as in `"100MiB"` or `"1.5GB"`: bytes, rounded down.
+///
+/// Refuses signs, exponents, blanks, numbers without a unit and units in another case than theirs.
+pub(super) fn bytes(text: &str) -> Result<u64> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    // Only a number that somebody may have typed is worth repeating.
+    let is_number = number.len() <= 20 && times(number, 1).is_some();
+    let meant = BYTE_UNITS.iter().map(|(symbol, _)| symbol).filter(|symbol| means(unit, symbol));
+    let meant: Vec<_> = meant.map(|symbol| format!("\"{number}{symbol}\"")).collect();
+    match BYTE_UNITS.iter().find(|(symbol, _)| *symbol == unit).map(|&(_, unit)| times(number, unit)) {
+        Some(Some(bytes)) => Ok(bytes),
+        None if is_number && unit.is_empty() => {
+            refuse(format!("must be a size with its unit: write \"{number}B\" or \"{number}MiB\""))
+        }
+        None if is_number && !meant.is_empty() => {
+            refuse(format!("must be a size with its unit in full: write {}", meant.join(" or ")))
+        }
+        Some(None) | None => {
+            refuse(r#"must be a size such as "100MiB" or "1.5GB" (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"#)
+        }
+    }
+}
+
+/// Whether somebody who wrote `text` may have meant `symbol`: it is the beginning of it, in whatever case.
+fn means(text: &str, symbol: &str) -> bool {
+    symbol.get(..text.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(text))
+}
+
+/// Units of a size in bytes, the binary ones first, largest first.
+const BYTE_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1000),
+    ("B", 1),
+];
+
+/// Bytes as a user would write them, in the first unit that leaves no fraction.
+pub(super) fn bytes_spelled(bytes: u64) -> String {
+    let (symbol, unit) = BYTE_UNITS.iter().find(|(_, unit)| bytes.is_multiple_of(*unit)).unwrap_or(&("B", 1));
+    format!("{}{symbol}", bytes / unit)
+}
+
+/// Bytes at which a live file is rotated: `None` for 0, else [`MIN_MAX_SIZE`] to [`MAX_BYTES`].
+pub(super) fn max_size(text: &str) -> Result<Option<NonZeroU64>> {
+    limit(text, MIN_MAX_SIZE)
+}
+
+/// Bytes of all logs together: `None` for 0, else [`MIN_MAX_TOTAL`] to [`MAX_BYTES`].
+pub(super) fn max_total(text: &str) -> Result<Option<NonZeroU64>> {
+    limit(text, MIN_MAX_TOTAL)
+}
+
+/// The smallest size of a file: a block of most file systems, and room for every line.
+pub(super) const MIN_MAX_SIZE: u64 = 4 << 10;
+/// The smallest budget: a few files of the smallest size.
+pub(super) const MIN_MAX_TOTAL: u64 = 64 << 10;
+/// The largest size and budget, a PiB: whoever has more to spare needs no limit.
+pub(super) const MAX_BYTES: u64 = 1 << 50;
+
+fn limit(text: &str, min: u64) -> Result<Option<NonZeroU64>> {
+    if text == "0" {
+        return Ok(None);
+    }
+    let or_zero = |reason| Refusal(format!("{reason}, or 0 for no limit"));
+    match bytes(text) {
+        Ok(bytes) if (min..=MAX_BYTES).contains(&bytes) => Ok(NonZeroU64::new(bytes)),
+        Ok(_) => Err(or_zero(format!(
+            "must be at least \"{}\" and at most \"{}\"",
+            bytes_spelled(min),
+            bytes_spelled(MAX_BYTES)
+        ))),
+        Err(Refusal(reason)) => Err(or_zero(reason)),
+    }
+}
+
+/// Rotated files to keep: `None` for 0, which keeps all, else up to [`MAX_KEEP`].
+pub(super) fn keep(number: i128) -> Result<Option<NonZeroU32>> {
+    whole_number(number, 0, MAX_KEEP).map(NonZeroU32::new)
+}
+
+/// More files than a directory is good for.
+pub(super) const MAX_KEEP: u32 = 1_000_000;
 
 /// Payload of an echo request in bytes: 0 to [`MAX_PAYLOAD`].
 pub fn size(bytes: i128) -> Result<u16> {
@@ -238,6 +342,15 @@ pub(super) fn directory(text: &str) -> Result<PathBuf> {
     Ok(text.into())
 }
 
+/// The path of a file.
+pub(super) fn file(text: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(text);
+    if path.file_name().is_none() || text.ends_with('/') || text.contains('\0') {
+        return refuse("must be the path of a file");
+    }
+    Ok(path)
+}
+
 /// A format for time stamps: `rfc3339`, `unix`, or what strftime(3) and chrono understand.
 ///
 /// Refuses what would break a line, and a text without any `%`: every stamp would be the same.
@@ -316,6 +429,67 @@ mod tests {
         assert!(ttl(0).is_err() && ttl(1).is_ok() && ttl(255).is_ok() && ttl(256).is_err());
         assert!(dscp(63).is_ok() && dscp(64).is_err());
         assert!(mark(4_294_967_295).is_ok() && mark(4_294_967_296).is_err());
+    }
+
+    #[test]
+    fn a_size_is_a_number_and_a_unit() {
+        assert_eq!(bytes("100MiB"), Ok(104_857_600));
+        assert_eq!(bytes("1.5kB"), Ok(1500));
+        assert_eq!((bytes("1TB"), bytes("1TiB")), (Ok(1_000_000_000_000), Ok(1 << 40)));
+        assert_eq!((bytes("7B"), bytes("0.9B"), bytes("0MB")), (Ok(7), Ok(0), Ok(0)));
+    }
+
+    #[test]
+    fn what_only_resembles_a_size_is_refused_with_what_may_have_been_meant() {
+        for text in
+            ["", "MiB", "1 MiB", " 1MiB", "-1MiB", "+1MiB", "1e3MiB", ".5GB", "1.GB", "1PiB", "1MiBs", "1M1B", "1ß"]
+        {
+            assert!(refusal(bytes(text)).starts_with("must be a size such as"), "{text:?}");
+        }
+        for (text, write) in [
+            ("100", r#""100B" or "100MiB""#),
+            ("100M", r#""100MiB" or "100MB""#),
+            ("1.5mi", r#""1.5MiB""#),
+            ("100mb", r#""100MB""#),
+            ("8K", r#""8KiB" or "8kB""#),
+            ("8KB", r#""8kB""#),
+            ("8b", r#""8B""#),
+        ] {
+            assert!(refusal(bytes(text)).ends_with(&format!("write {write}")), "{text}: {}", refusal(bytes(text)));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_size_within_bounds_or_zero() {
+        assert_eq!((max_size("0"), max_total("0")), (Ok(None), Ok(None)));
+        assert_eq!(max_size("4KiB"), Ok(NonZeroU64::new(4096)));
+        assert_eq!(max_total("64KiB"), Ok(NonZeroU64::new(65_536)));
+        assert_eq!(max_size("1024TiB"), Ok(NonZeroU64::new(MAX_BYTES)));
+        let huge = "9".repeat(500);
+        for text in ["4095B".into(), "1024.1TiB".into(), "0MiB".into(), "0.1B".into(), format!("{huge}.{huge}TiB")] {
+            let bounds = r#"must be at least "4KiB" and at most "1024TiB", or 0 for no limit"#;
+            assert_eq!(refusal(max_size(&text)), bounds, "{text}");
+        }
+        assert!(max_total("65535B").is_err());
+        assert_eq!((keep(0), keep(1)), (Ok(None), Ok(NonZeroU32::new(1))));
+        assert!(keep(1_000_000).is_ok() && keep(1_000_001).is_err() && keep(-1).is_err());
+    }
+
+    #[test]
+    fn synchronising_is_off_or_now_and_then() {
+        assert_eq!((sync("off"), sync("1s")), (Ok(None), Ok(Some(Duration::from_secs(1)))));
+        assert!(sync("100ms").is_ok() && sync("1h").is_ok());
+        for text in ["", "0", "OFF", "on", "99ms", "61m"] {
+            assert!(refusal(sync(text)).ends_with(r#", or "off""#), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_a_name() {
+        assert!(file("a").is_ok() && file("../a/b.txt").is_ok());
+        for text in ["", "/", "a/", "..", "a/..", "a\0b"] {
+            assert!(file(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

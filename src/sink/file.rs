@@ -4,28 +4,45 @@
 //! writes whole lines, at once when it is quiet and in batches under load. Whatever cannot be written is counted, and told of
 //! in the very file that lacks it as soon as that can be written again.
 //!
-//! A line that `write(2)` has taken survives this process, not a loss of power. This module knows no configuration, reads
-//! no clock for a label and prints nothing: trouble goes to the [`Notice`] callback.
+//! A line that `write(2)` has taken survives this process, and a loss of power once the file was synced. This module knows no
+//! configuration, reads no clock for a label and prints nothing: trouble goes to the [`Notice`] callback.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `queue`, `writer` | records from the driver; the thread that takes them |
+//! | `output`, `log_file` | which line goes into which file, when that is rotated, what becomes of lines that cannot be written |
+//! | `directory`, `catalogue` | whose a directory is, and which rotated files are in it |
+//! | `keeper`, `syncer` | threads of their own, for what may take long: packing, deleting, syncing |
 
+mod catalogue;
+mod directory;
+mod keeper;
 mod log_file;
 mod output;
+mod own;
 mod queue;
+mod syncer;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+pub use directory::LISTED;
 pub use queue::Queue;
 
 use self::output::Sink;
 use self::queue::{Inbox, Message, Shared};
+use self::tenants::Tenants;
 use super::line::Style;
+use super::rotation::{Packing, Rotate};
 
 /// Where lines go, and what they look like there.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,18 +56,48 @@ pub struct Output {
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A file for each target, `NAME.log`.
-    PerTarget {
-        /// The directory they are in; made where it is missing.
+    /// A directory that is ours alone: its files are rotated, packed and deleted.
+    Directory {
+        /// The directory; made where it is missing.
         dir: PathBuf,
+        /// Which file in it.
+        layout: Layout,
+        /// What becomes of the files.
+        keeping: Keeping,
     },
-    /// One file for all targets.
+    /// One file for all targets, which others may write to as well.
     File {
         /// The file; made where it is missing, its directory as well.
         path: PathBuf,
     },
     /// Standard output.
     Stdout,
+}
+
+/// Which line goes to which file of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// A file for each target, `NAME.log`.
+    PerTarget,
+    /// One file of this name, `.log` added, for all targets.
+    Combined(String),
+}
+
+/// What becomes of a directory's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Whether a file is rotated when its time is over.
+    pub rotate: Rotate,
+    /// Bytes from which on a file is rotated, whatever the time.
+    pub max_size: Option<NonZeroU64>,
+    /// Rotated files that are kept for each live one.
+    pub keep: Option<NonZeroU32>,
+    /// Bytes that live and rotated files may take together.
+    pub max_total: Option<NonZeroU64>,
+    /// How rotated files are packed.
+    pub packing: Packing,
+    /// Time between two calls of fdatasync(2); none where the system is to choose.
+    pub sync: Option<Duration>,
 }
 
 /// What the log may use.
@@ -85,6 +132,51 @@ pub enum Notice {
         /// Lines that were given up meanwhile.
         not_written: u64,
     },
+    /// A live file was deleted, or moved away, by somebody else; another takes its place.
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the deleted file that were written since it was last seen, and are in the new one.
+        saved: u64,
+    },
+    /// A file's time is over and it cannot be rotated: it grows. Told once until a rotation works again.
+    NotRotated {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A rotated file cannot be packed, and stays what it is. Told once until packing works again.
+    NotPacked {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A rotated file cannot be deleted. Told once until it works again.
+    NotDeleted {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Rotated files were deleted.
+    Deleted {
+        /// Which, the oldest first.
+        paths: Vec<PathBuf>,
+        /// Their size.
+        bytes: u64,
+        /// Why.
+        why: Why,
+    },
+    /// What was written to a file may be lost with the next loss of power (fsync(2)): the system may have dropped it, so trying again
+    /// would prove nothing.
+    NotSynced {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// An output that still failed was replaced, or the log ended.
     Abandoned {
         /// The output's directory or file.
@@ -95,6 +187,20 @@ pub enum Notice {
     /// The reader of standard output has gone (EPIPE); nothing more is written there.
     StdoutClosed,
 }
+
+/// Why rotated files were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Their live file has this many later ones.
+    Number(u32),
+    /// The directory's files take more than so many bytes.
+    Total(u64),
+    /// The disk is full.
+    DiskFull,
+}
+
+/// Who hears of the log's troubles: called by each of its threads.
+pub(crate) type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
 
 /// Records and lines that did not reach a file, counted since the start; readable from any thread.
 #[derive(Debug, Default)]
@@ -165,12 +271,14 @@ impl Writer {
         outputs: &[Output],
         limits: Limits,
         zones: impl FnMut(u32) -> Option<Arc<str>> + Send + 'static,
-        notify: impl FnMut(Notice) + Send + 'static,
+        notify: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let sinks = Sink::prepare_all(outputs)?;
+        let tenants = Tenants::new(Arc::new(notify));
+        let sinks = Sink::prepare_all(outputs, &tenants)?;
         let (queue, inbox) = queue::new(limits.waiting);
-        let control = Control::of(&queue);
-        let thread = spawn(inbox, sinks, limits, Box::new(zones), Box::new(notify)).map_err(Error::Thread)?;
+        let notify = Arc::clone(tenants.notify());
+        let control = Control { messages: queue.messages(), shared: Arc::clone(queue.shared()), tenants };
+        let thread = spawn(inbox, sinks, limits, Box::new(zones), notify).map_err(Error::Thread)?;
         Ok(Self { queue, control, thread })
     }
 }
@@ -180,7 +288,7 @@ fn spawn(
     sinks: Vec<Sink>,
     limits: Limits,
     zones: output::Zones,
-    notify: output::Notify,
+    notify: Notify,
 ) -> io::Result<JoinHandle<()>> {
     let losses = Arc::clone(inbox.losses());
     let desk = output::Desk::new(limits.open_files, losses, zones, notify);
@@ -192,13 +300,10 @@ fn spawn(
 pub struct Control {
     messages: Weak<mpsc::SyncSender<Message>>,
     shared: Arc<Shared>,
+    tenants: Tenants,
 }
 
 impl Control {
-    fn of(queue: &Queue) -> Self {
-        Self { messages: queue.messages(), shared: Arc::clone(queue.shared()) }
-    }
-
     /// Closes every file, so that its next line opens it anew: for logrotate(8), and after a directory was moved away.
     /// Directories are made again where they are missing.
     pub fn reopen(&self) {
@@ -216,7 +321,12 @@ impl Control {
     /// [`Error::Unusable`] where an output cannot be written, [`Error::Behind`] or [`Error::Ended`] where the thread cannot
     /// take the order; the outputs then stay what they were.
     pub fn replace(&self, outputs: &[Output]) -> Result<(), Error> {
-        self.send(Message::Replace(Sink::prepare_all(outputs)?))
+        self.send(Message::Replace(Sink::prepare_all(outputs, &self.tenants)?))
+    }
+
+    /// Whether every line was written, and the log ends as soon as the disk has made sure of them.
+    pub fn is_written(&self) -> bool {
+        self.shared.is_written()
     }
 
     /// What did not reach a file.

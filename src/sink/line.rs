@@ -7,6 +7,8 @@
 //! configuration or a time format brings along, each control character or line separator becomes a space.
 
 mod json;
+mod outcome;
+pub mod parse;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,9 @@ use std::time::Duration;
 
 use chrono::{Local, TimeZone};
 
-pub use stamp::{BadStampFormat, StampFormat};
+pub use outcome::{BadOutcome, Outcome};
+pub use parse::{Entry, Parser};
+pub use stamp::{BadStampFormat, Moment, StampFormat};
 
 use self::json::Json;
 use self::text::Text;

@@ -73,6 +73,61 @@ fn a_log_directory_that_cannot_be_made_is_told_and_nothing_starts() {
     assert!(ended.stderr.contains("occupied/log"), "{}", ended.stderr);
 }
 
+/// What a daemon says of itself until it is stopped: in its file for diagnostics, which lies beside a log yet to be made, and on
+/// standard error.
+fn said(host: &Namespace, level: &str, rust_log: Option<&str>) -> [String; 2] {
+    let dir = program::directory();
+    let config = format!(
+        "[log]\ndir = \"log\"\n[diagnostics]\nfile = \"log/own.txt\"\nlevel = \"{level}\"\n[[target]]\nhost = \"127.0.0.1\"\n"
+    );
+    fs::write(dir.path().join("c.toml"), config).expect("the directory is ours");
+    let mut command = host.command("env");
+    command.args(rust_log.map(|filter| format!("RUST_LOG={filter}"))).arg(env!("CARGO_BIN_EXE_pingtest"));
+    let mut run = Program::spawn(dir, command, &["run", "--config", "c.toml"]);
+    run.wait_for("log/127.0.0.1.log", "reply", |text| text.contains("icmp_seq=1 "));
+    run.signal(Signal::SIGTERM);
+    let ended = run.ended(STOPS_WITHIN);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    [run.text("log/own.txt"), ended.stderr]
+}
+
+#[test]
+fn diagnostics_are_in_their_file_as_well_as_on_standard_error() {
+    let Some(host) = Namespace::new() else { return };
+    for text in said(&host, "info", None) {
+        for wanted in ["INFO probing 1 targets", "INFO stopping on SIGTERM"] {
+            let line = text.lines().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted}: {text}"));
+            assert!(line.starts_with("20") && !line.contains('\u{1b}'), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_level_of_diagnostics_holds_for_both_and_rust_log_wins() {
+    let Some(host) = Namespace::new() else { return };
+    for (level, rust_log, expected) in
+        [("warn", None, false), ("info", Some("warn"), false), ("error", Some("info"), true)]
+    {
+        for text in said(&host, level, rust_log) {
+            assert_eq!(text.contains(" INFO "), expected, "{level}, {rust_log:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_for_diagnostics_that_cannot_be_opened_is_told_and_nothing_starts() {
+    let Some(host) = Namespace::new() else { return };
+    let dir = program::directory();
+    fs::create_dir(dir.path().join("occupied")).expect("the directory is ours");
+    let config = "[log]\ndir = \"log\"\n[diagnostics]\nfile = \"occupied\"\n[[target]]\nhost = \"127.0.0.1\"\n";
+    fs::write(dir.path().join("c.toml"), config).expect("the directory is ours");
+    let mut run = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]);
+    let ended = run.ended(STOPS_WITHIN);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.contains("cannot write diagnostics to occupied: Is a directory"), "{}", ended.stderr);
+    assert!(!run.dir().join("log").exists());
+}
+
 #[test]
 fn a_bad_configuration_starts_nothing_and_every_problem_is_told() {
     let dir = program::directory();

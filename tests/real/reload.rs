@@ -89,6 +89,17 @@ fn another_layout_of_the_log_loses_no_line() {
 }
 
 #[test]
+fn other_diagnostics_are_told_to_wait_for_the_next_start() {
+    let Some(host) = Namespace::new() else { return };
+    let mut daemon = Daemon::start(&host, Rights::Root, &targets(&[KEPT]));
+    daemon.expect_outcome("kept", "reply");
+    daemon.reload(&format!("[diagnostics]\nfile = \"own.txt\"\n{}", targets(&[KEPT])));
+    daemon.program.wait_for("stderr", "word of it", |text| text.contains("[diagnostics] differs"));
+    assert!(!daemon.program.dir().join("own.txt").exists());
+    assert_gapless(&daemon.stop());
+}
+
+#[test]
 fn a_log_file_moved_away_is_begun_anew() {
     let Some(host) = Namespace::new() else { return };
     let mut daemon = Daemon::start(&host, Rights::Root, &targets(&[KEPT]));

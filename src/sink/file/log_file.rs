@@ -1,39 +1,56 @@
 //! A file of whole lines: a buffer, a way to open the file, and what is known of its trouble.
 //!
-//! Lines are rendered into the buffer and leave it by write(2). What an error leaves behind stays there and is tried again; a
-//! line that was cut off is continued, or begun anew where the file has become another. This module sets the bounds, but
-//! when to write, and whom to tell, is the output's to say.
-//!
-//! Lines reach the disk through two functions only: [`LogFile::open`] decides which file they go to, so that rotation belongs
-//! there, and [`LogFile::write_pending`] writes them, so that synchronising follows it.
+//! Lines are rendered into the buffer and leave it by write(2). What an error leaves behind stays there and is tried again. A line
+//! that was cut off is taken back where the file is ours alone; elsewhere it is continued, or begun anew where the file has become
+//! another. This module sets the bounds, but when to write, when to rotate, and whom to tell, is the output's to say.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lru::LruCache;
 use nix::errno::Errno;
 
+use super::directory::{Directory, Inode, inode_of};
 use super::queue::Gap;
 use crate::monitor::target::Name;
 use crate::sink::line::{Missing, Renderer};
+use crate::sink::rotation::Begun;
 
-/// Bytes a file's buffer may hold: from here on a larger write(2) costs no less per line, and a file that cannot be written
-/// keeps as much for later.
+/// Bytes a file's buffer takes before it is written: from here on a larger write(2) costs no less per line.
 pub(super) const MAX_PENDING: usize = 256 * 1024;
-/// Bytes that all files together may keep for later, so that ten thousand targets on a full disk do not fill the memory too.
-const MAX_KEPT: usize = 16 * 1024 * 1024;
+/// Bytes that all files together may keep for later, so that neither one nor ten thousand targets on a full disk fill the memory too.
+pub(super) const MAX_KEPT: usize = 16 * 1024 * 1024;
 /// Bytes of an empty buffer that stay allocated: a few dozen lines, times ten thousand targets.
 const IDLE_BUFFER: usize = 4 * 1024;
+/// How far from its end the last whole line of a file is looked for. No line of ours comes near it.
+const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// Which output, and which of its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileId(pub(super) usize, pub(super) usize);
 
 /// The files that are open, the least recently written first to be closed.
-pub(super) type OpenFiles = LruCache<FileId, File>;
+pub(super) type OpenFiles = LruCache<FileId, Opened>;
+
+/// An open file, and which it is: its path may lead to another one day.
+#[derive(Debug)]
+pub(super) struct Opened {
+    file: File,
+    inode: Inode,
+}
+
+/// What it takes to write.
+pub(super) struct Access<'a> {
+    pub(super) open: &'a mut OpenFiles,
+    /// The directory, where it is ours.
+    pub(super) home: Option<&'a Directory>,
+    /// Counts looks at what became of the files.
+    pub(super) look: u32,
+}
 
 /// A file of whole lines.
 #[derive(Debug)]
@@ -51,6 +68,18 @@ pub(super) struct LogFile {
     /// Whether lines were rendered since the last write.
     pub(super) dirty: bool,
     pub(super) failure: Option<Failure>,
+    /// Bytes in the file, as far as is known.
+    pub(super) size: u64,
+    /// When the file was begun; `None` while it is empty, and before it was opened.
+    pub(super) begun: Option<Begun>,
+    /// Whether it is known what the file held before.
+    pub(super) learned: bool,
+    /// Whether something was written that was not synced since.
+    pub(super) unsynced: bool,
+    /// At which look it was last tried in vain to rotate the file.
+    pub(super) not_rotated: Option<u32>,
+    /// Bytes in the file before the first write after a look, and which look that was.
+    mark: (u32, u64),
 }
 
 /// Why a file cannot be written, and what it lacks by now.
@@ -62,7 +91,22 @@ pub(super) struct Failure {
 
 impl LogFile {
     pub(super) fn new(id: FileId, way: Way, target: Option<Name>) -> Self {
-        Self { id, way, target, pending: Vec::new(), done: 0, checked: false, dirty: false, failure: None }
+        Self {
+            id,
+            way,
+            target,
+            pending: Vec::new(),
+            done: 0,
+            checked: false,
+            dirty: false,
+            failure: None,
+            size: 0,
+            begun: None,
+            learned: false,
+            unsynced: false,
+            not_rotated: None,
+            mark: (0, 0),
+        }
     }
 
     /// Whether a line may be rendered. Once one was given up, all are until that can be told of: the file keeps its order.
@@ -70,8 +114,7 @@ impl LogFile {
         if self.is_closed() {
             return false;
         }
-        let fits = self.pending.len() < MAX_PENDING && kept < MAX_KEPT;
-        self.failure.as_ref().is_none_or(|failure| failure.gap.is_none() && fits)
+        self.failure.as_ref().is_none_or(|failure| failure.gap.is_none() && kept < MAX_KEPT)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -109,21 +152,26 @@ impl LogFile {
     }
 
     /// Writes what is pending, and then tells of what was given up before.
-    pub(super) fn write(&mut self, renderer: &mut Renderer, open: &mut OpenFiles) -> io::Result<()> {
-        self.write_out(open)?;
+    pub(super) fn write(&mut self, renderer: &mut Renderer, access: &mut Access) -> io::Result<()> {
+        self.write_out(access)?;
         match self.failure.as_mut().and_then(|failure| Some((failure.gap.take()?, failure.cause.clone()))) {
             Some((gap, cause)) => {
                 self.note(gap, &cause, renderer);
-                self.write_out(open)
+                self.write_out(access)
             }
             None => Ok(()),
         }
     }
 
+    /// Opens the file unless it is, so that what it held before is known.
+    pub(super) fn ensure_open(&mut self, access: &mut Access) -> io::Result<()> {
+        access.open.try_get_or_insert(self.id, || self.open(access.home)).map(drop)
+    }
+
     /// Writes what is pending; after an error the lines that were not written whole remain.
-    fn write_out(&mut self, open: &mut OpenFiles) -> io::Result<()> {
-        let result = self.write_pending(open);
-        let whole_lines = self.pending[..self.done].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    fn write_out(&mut self, access: &mut Access) -> io::Result<()> {
+        let result = self.write_pending(access);
+        let whole_lines = whole_lines(&self.pending[..self.done]);
         self.pending.drain(..whole_lines);
         self.done -= whole_lines;
         if self.pending.is_empty() {
@@ -132,43 +180,77 @@ impl LogFile {
         result
     }
 
-    fn write_pending(&mut self, open: &mut OpenFiles) -> io::Result<()> {
+    fn write_pending(&mut self, access: &mut Access) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut file = open.try_get_or_insert(self.id, || self.open())?;
-        if let Way::Path(path) = &self.way
+        let Opened { file, .. } = access.open.try_get_or_insert(self.id, || self.open(access.home))?;
+        if let Some(path) = self.way.file()
             && self.done > 0
             && !ends_torn(file, path)
         {
             // Somebody has cut the file: the line that was being written begins anew.
             self.done = 0;
         }
+        if self.mark.0 != access.look {
+            self.mark = (access.look, self.size);
+        }
+        let mut file: &File = file;
         while self.done < self.pending.len() {
             match file.write(&self.pending[self.done..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.done += count,
+                Ok(count) => {
+                    self.done += count;
+                    self.size += count as u64;
+                    self.unsynced = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.take_back(file);
+                    return Err(error);
+                }
             }
         }
         Ok(())
     }
 
-    fn open(&mut self) -> io::Result<File> {
-        match &self.way {
-            Way::Path(path) => {
-                let file = open_append(path)?;
-                if self.done > 0 || !self.checked {
-                    let torn = ends_torn(&file, path);
-                    self.join(torn);
-                    self.checked = true;
-                }
-                Ok(file)
-            }
-            Way::Stream(stream) => stream.try_clone(),
-            Way::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+    /// Takes a line that was cut off out of the file again, where nobody else writes to it.
+    fn take_back(&mut self, file: &File) {
+        let cut = self.done - whole_lines(&self.pending[..self.done]);
+        if !matches!(self.way, Way::Own(_)) || cut == 0 {
+            return;
         }
+        let without = file.metadata().ok().and_then(|meta| meta.len().checked_sub(cut as u64));
+        if without.is_some_and(|len| file.set_len(len).is_ok()) {
+            self.done -= cut;
+            self.size = self.size.saturating_sub(cut as u64);
+        }
+    }
+
+    fn open(&mut self, home: Option<&Directory>) -> io::Result<Opened> {
+        let path = match &self.way {
+            Way::Own(path) | Way::Path(path) => path,
+            Way::Stream(stream) => return Ok(Opened { file: stream.try_clone()?, inode: (0, 0) }),
+            Way::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        home.map_or(Ok(()), Directory::ensure)?;
+        let file = open_append(path)?;
+        if self.done > 0 || !self.checked {
+            let torn = ends_torn(&file, path);
+            if !(torn && self.done == 0 && matches!(self.way, Way::Own(_)) && cut_torn(&file, path)) {
+                self.join(torn);
+            }
+            self.checked = true;
+        }
+        let meta = file.metadata()?;
+        let size = if meta.is_file() { meta.len() } else { 0 };
+        if size == 0 && self.size > 0 {
+            // It has become another while it was closed.
+            self.begun = None;
+        }
+        self.size = size;
+        self.learned |= size == 0;
+        Ok(Opened { file, inode: inode_of(&meta) })
     }
 
     /// Makes what is pending follow on what the file holds.
@@ -180,6 +262,56 @@ impl LogFile {
             self.pending.insert(0, b'\n');
         }
     }
+
+    /// Looks whether the path still leads to the open file. Where it does not, the file is closed, and what was written to a deleted
+    /// one since the last look is to be written again; returns how many bytes that are.
+    pub(super) fn look(&mut self, open: &mut OpenFiles, look: u32) -> Option<u64> {
+        let path = self.way.file()?;
+        let opened = open.peek(&self.id)?;
+        if fs::metadata(path).is_ok_and(|meta| inode_of(&meta) == opened.inode) {
+            return None;
+        }
+        let since = if self.mark.0 == look { self.mark.1 } else { self.size };
+        // Saved before what is pending; a file that was only moved has its lines still.
+        let saved = saved(&opened.file, since).unwrap_or_default();
+        let saved = &saved[..whole_lines(&saved)];
+        self.pending.splice(0..0, saved.iter().copied());
+        self.done = 0;
+        open.pop(&self.id);
+        self.forget();
+        Some(saved.len() as u64)
+    }
+
+    /// Waits until the disk has made sure of what was written (fdatasync(2)). A file that somebody else took away is left to them.
+    pub(super) fn sync(&self, open: &OpenFiles) -> io::Result<()> {
+        let synced = match open.peek(&self.id) {
+            Some(opened) => opened.file.sync_data(),
+            None => File::open(self.way.path()).and_then(|file| file.sync_data()),
+        };
+        synced.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    }
+
+    /// Forgets what is known of the file, which is to become another.
+    pub(super) fn forget(&mut self) {
+        (self.size, self.begun, self.learned, self.checked, self.unsynced) = (0, None, false, false, false);
+    }
+}
+
+/// Bytes of the whole lines that a text begins with.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
+}
+
+/// What a file that was deleted holds from an offset on. It is reached by its descriptor, for it has no name any more (proc(5)).
+fn saved(file: &File, since: u64) -> io::Result<Vec<u8>> {
+    let meta = file.metadata()?;
+    let mut saved = Vec::new();
+    if meta.is_file() && meta.nlink() == 0 && meta.len() > since {
+        let room = (meta.len() - since).min(MAX_KEPT as u64);
+        saved.resize(room as usize, 0);
+        File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?.read_exact_at(&mut saved, meta.len() - room)?;
+    }
+    Ok(saved)
 }
 
 /// Whether a file ends amid a line: a crash, or a disk that was full, cut it off.
@@ -196,9 +328,32 @@ fn ends_torn(file: &File, path: &Path) -> bool {
     last_byte().is_ok_and(|byte| byte != b'\n')
 }
 
+/// Cuts off a line that a file ends amid of; says whether it has.
+fn cut_torn(file: &File, path: &Path) -> bool {
+    let cut = || -> io::Result<bool> {
+        let len = file.metadata()?.len();
+        let from = len.saturating_sub(LONGEST_LINE);
+        let mut tail = Vec::new();
+        let mut reader = File::open(path)?;
+        io::Seek::seek(&mut reader, io::SeekFrom::Start(from))?;
+        reader.take(LONGEST_LINE).read_to_end(&mut tail)?;
+        let whole = whole_lines(&tail);
+        // What has no line in so much text is none of ours.
+        if whole == 0 && from > 0 {
+            return Ok(false);
+        }
+        file.set_len(from + whole as u64)?;
+        Ok(true)
+    };
+    cut().unwrap_or(false)
+}
+
 /// How a file is reached.
 #[derive(Debug)]
 pub(super) enum Way {
+    /// A file that nobody else writes to.
+    Own(PathBuf),
+    /// A file that others may write to.
     Path(PathBuf),
     /// Standard output, by a descriptor of our own.
     Stream(File),
@@ -208,9 +363,14 @@ pub(super) enum Way {
 
 impl Way {
     pub(super) fn path(&self) -> &Path {
+        self.file().unwrap_or(Path::new("stdout"))
+    }
+
+    /// The path, where there is one.
+    fn file(&self) -> Option<&Path> {
         match self {
-            Self::Path(path) => path,
-            Self::Stream(_) | Self::Closed => Path::new("stdout"),
+            Self::Own(path) | Self::Path(path) => Some(path),
+            Self::Stream(_) | Self::Closed => None,
         }
     }
 
@@ -248,7 +408,8 @@ mod tests {
         for (path, expected) in [(&same, "first\nsecond\n"), (&other, "second\n")] {
             let mut file = LogFile::new(FileId(0, 0), Way::Path(path.clone()), None);
             (file.pending, file.done, file.checked) = (b"second\n".to_vec(), 3, true);
-            file.write_out(&mut OpenFiles::unbounded()).unwrap();
+            let open = &mut OpenFiles::unbounded();
+            file.write_out(&mut Access { open, home: None, look: 0 }).unwrap();
             assert_eq!(fs::read_to_string(path).unwrap(), expected);
         }
     }

@@ -11,31 +11,37 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::Local;
 use nix::unistd::{AccessFlags, eaccess};
 
-use super::log_file::{FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
+use super::log_file::{Access, FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
+use super::own::Own;
 use super::queue::{Gap, Missed};
-use super::{Error, Losses, Notice, Output, Place};
+use super::tenants::Tenants;
+use super::{Error, Layout, Losses, Notice, Notify, Output, Place};
 use crate::monitor::record::Record;
 use crate::monitor::target::Name;
+use crate::monitor::time::Wall;
 use crate::sink::line::Renderer;
+use crate::sink::rotation::SUFFIX;
 
 /// Why a line is missing that the queue had no room for.
 const QUEUE_FULL: &str = "log queue full";
 
 pub(super) type Zones = Box<dyn FnMut(u32) -> Option<Arc<str>> + Send>;
-pub(super) type Notify = Box<dyn FnMut(Notice) + Send>;
 
 /// What the outputs share.
 pub(super) struct Desk {
-    open: OpenFiles,
+    pub(super) open: OpenFiles,
     /// Bytes in the buffers of files that fail.
-    kept: usize,
+    pub(super) kept: usize,
+    /// Counts looks at what became of the files.
+    pub(super) look: u32,
     losses: Arc<Losses>,
     zones: Zones,
-    notify: Notify,
+    pub(super) notify: Notify,
 }
 
 impl Desk {
@@ -43,12 +49,16 @@ impl Desk {
         // Built with its capacity at once, the cache would allocate for all the descriptors a system may have.
         let mut open = OpenFiles::unbounded();
         open.resize(open_files);
-        Self { open, kept: 0, losses, zones, notify }
+        Self { open, kept: 0, look: 1, losses, zones, notify }
     }
 
     /// Closes every file.
     pub(super) fn close_all(&mut self) {
         self.open.clear();
+    }
+
+    pub(super) fn tell(&self, notice: Notice) {
+        (self.notify)(notice);
     }
 }
 
@@ -56,7 +66,9 @@ impl Desk {
 #[derive(Debug)]
 pub(super) struct Sink {
     id: usize,
-    place: Place,
+    /// Where it leads, for whoever is to be told.
+    path: PathBuf,
+    scheme: Scheme,
     renderer: Renderer,
     files: Vec<LogFile>,
     /// The files of targets; empty where they share one.
@@ -64,6 +76,15 @@ pub(super) struct Sink {
     /// Files with lines rendered since the last write.
     dirty: Vec<usize>,
     episode: Episode,
+    /// The directory, where it is ours.
+    own: Option<Own>,
+}
+
+/// Which line goes to which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    PerTarget,
+    Shared,
 }
 
 /// A time during which some of an output's files cannot be written.
@@ -77,23 +98,59 @@ struct Episode {
 
 impl Sink {
     /// Makes outputs ready: their directories exist and they can be written.
-    pub(super) fn prepare_all(outputs: &[Output]) -> Result<Vec<Self>, Error> {
-        outputs.iter().enumerate().map(|(id, output)| Self::prepare(id, output)).collect()
+    pub(super) fn prepare_all(outputs: &[Output], tenants: &Tenants) -> Result<Vec<Self>, Error> {
+        outputs.iter().enumerate().map(|(id, output)| Self::prepare(id, output, tenants)).collect()
     }
 
-    fn prepare(id: usize, output: &Output) -> Result<Self, Error> {
-        let place = output.place.clone();
-        let shared =
-            prepare_place(&place).map_err(|source| Error::Unusable { path: place_path(&place).to_owned(), source })?;
-        Ok(Self {
+    fn prepare(id: usize, output: &Output, tenants: &Tenants) -> Result<Self, Error> {
+        let mut sink = Self {
             id,
-            place,
+            path: place_path(&output.place).to_owned(),
+            scheme: Scheme::Shared,
             renderer: Renderer::new(&output.style, Local),
-            files: shared.into_iter().map(|way| LogFile::new(FileId(id, 0), way, None)).collect(),
+            files: Vec::new(),
             by_name: HashMap::new(),
             dirty: Vec::new(),
             episode: Episode::default(),
-        })
+            own: None,
+        };
+        let unusable = |source| Error::Unusable { path: place_path(&output.place).to_owned(), source };
+        let shared = match &output.place {
+            Place::Directory { dir, layout, keeping } => {
+                let own = Own::new(tenants.take(dir, *keeping)?, *keeping, &output.style.stamp);
+                eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| unusable(errno.into()))?;
+                sink.own = Some(own);
+                match layout {
+                    Layout::PerTarget => None,
+                    Layout::Combined(name) => Some(Way::Own(dir.join(format!("{name}{SUFFIX}")))),
+                }
+            }
+            Place::File { path } => {
+                make_parent(path).and_then(|()| open_append(path)).map_err(unusable)?;
+                Some(Way::Path(path.clone()))
+            }
+            Place::Stdout => Some(Way::Stream(io::stdout().as_fd().try_clone_to_owned().map_err(unusable)?.into())),
+        };
+        match shared {
+            Some(way) => sink.files.push(LogFile::new(FileId(id, 0), way, None)),
+            None => sink.scheme = Scheme::PerTarget,
+        }
+        Ok(sink)
+    }
+
+    /// Leaves its directory to whoever takes over.
+    pub(super) fn leave(&mut self) {
+        for index in 0..self.files.len() {
+            let before = mem::take(&mut self.files[index].size);
+            self.resized(index, before);
+        }
+    }
+
+    /// Takes over from the outputs before: from here on its limits hold.
+    pub(super) fn take_over(&self) {
+        if let Some(own) = &self.own {
+            own.take_over();
+        }
     }
 
     /// Whether something is kept for a later try.
@@ -104,6 +161,7 @@ impl Sink {
     /// Renders a record into its file's buffer.
     pub(super) fn record(&mut self, record: &Record, desk: &mut Desk) {
         let index = self.file_of(&record.target.name);
+        self.turn_the_page(index, record.at, desk);
         let file = &mut self.files[index];
         if !file.has_room(desk.kept) {
             return self.give_up(index, Gap::one(record.at), desk);
@@ -115,14 +173,14 @@ impl Sink {
 
     /// Renders what the queue had no room for: a note in each target's file, or one in all for a file that they share.
     pub(super) fn missed(&mut self, missed: &[Missed], desk: &mut Desk) {
-        match &self.place {
-            Place::PerTarget { .. } => {
+        match self.scheme {
+            Scheme::PerTarget => {
                 for Missed { name, gap } in missed {
                     let index = self.file_of(name);
                     self.note(index, *gap, QUEUE_FULL, desk);
                 }
             }
-            Place::File { .. } | Place::Stdout => {
+            Scheme::Shared => {
                 if let Some(gap) = missed.iter().map(|missed| missed.gap).reduce(Gap::join) {
                     self.note(0, gap, QUEUE_FULL, desk);
                 }
@@ -149,11 +207,71 @@ impl Sink {
         }
     }
 
-    /// Takes note that the files were closed and may be others when they are opened again.
-    pub(super) fn reopen(&mut self) {
+    /// Closes every file, for it may be another when it is opened again.
+    pub(super) fn reopen(&mut self, desk: &mut Desk) {
+        self.look(Thoroughly::Yes, desk);
+        if self.own.as_ref().is_some_and(Own::syncs) {
+            self.sync_now(desk);
+        }
         self.files.iter_mut().for_each(|file| file.checked = false);
-        // Where a directory cannot be made, opening the file in it will tell why.
-        let _ = make_dirs(&self.place);
+        if let Scheme::Shared = self.scheme {
+            // Where it cannot be made, opening the file in it will tell why.
+            let _ = make_parent(&self.path);
+        }
+    }
+
+    /// Whether somebody else may move or delete its files.
+    pub(super) fn is_exposed(&self) -> bool {
+        !matches!(self.files.first().map(|file| &file.way), Some(Way::Stream(_) | Way::Closed))
+    }
+
+    /// Looks what became of the files: a file that was deleted or moved away is made anew, and with it its directory.
+    pub(super) fn look(&mut self, thoroughly: Thoroughly, desk: &mut Desk) {
+        let touched = self.own.as_mut().is_none_or(Own::was_touched);
+        if touched || thoroughly == Thoroughly::Yes {
+            for index in 0..self.files.len() {
+                self.look_at(index, desk);
+            }
+        }
+        if self.own.as_ref().is_some_and(Own::relief_wanted)
+            && let Some(largest) = (0..self.files.len()).max_by_key(|index| self.files[*index].size)
+        {
+            self.rotate(largest, desk);
+        }
+    }
+
+    fn look_at(&mut self, index: usize, desk: &mut Desk) {
+        let file = &mut self.files[index];
+        let before = file.size;
+        let Some(saved) = file.look(&mut desk.open, desk.look) else { return };
+        if file.failure.is_some() {
+            desk.kept += saved as usize;
+        }
+        desk.tell(Notice::Replaced { path: file.way.path().to_owned(), saved });
+        self.resized(index, before);
+        self.write_file(index, desk);
+    }
+
+    /// Has the disk make sure of what was written, if it is time.
+    pub(super) fn sync(&mut self, now: Instant) {
+        let Some(own) = &mut self.own else { return };
+        if own.sync_is_due(now) {
+            own.sync(take_unsynced(&mut self.files).map(|file| file.way.path().to_owned()).collect());
+        }
+    }
+
+    /// When [`Sink::sync`] is to be called at the latest.
+    pub(super) fn sync_at(&self) -> Option<Instant> {
+        self.own.as_ref().and_then(Own::sync_at)
+    }
+
+    /// Waits until the disk has made sure of what was written.
+    pub(super) fn sync_now(&mut self, desk: &mut Desk) {
+        let Some(own) = &self.own else { return };
+        let written: Vec<_> = take_unsynced(&mut self.files).collect();
+        if !written.is_empty() {
+            own.sync_now(&written, desk);
+        }
     }
 
     /// Gives up whatever is still unwritten.
@@ -172,19 +290,72 @@ impl Sink {
             }
         }
         let Episode { not_written, .. } = mem::take(&mut self.episode);
-        (desk.notify)(Notice::Abandoned { path: self.path(), not_written });
+        desk.tell(Notice::Abandoned { path: self.path.clone(), not_written });
     }
 
     fn file_of(&mut self, name: &Name) -> usize {
-        let Place::PerTarget { dir } = &self.place else { return 0 };
+        if let Scheme::Shared = self.scheme {
+            return 0;
+        }
         if let Some(index) = self.by_name.get(name) {
             return *index;
         }
         let index = self.files.len();
-        let way = Way::Path(dir.join(format!("{name}.log")));
+        let way = Way::Own(self.path.join(format!("{name}{SUFFIX}")));
         self.files.push(LogFile::new(FileId(self.id, index), way, Some(name.clone())));
         self.by_name.insert(name.clone(), index);
         index
+    }
+
+    /// Begins a new file before a line that does not belong to the present one any more.
+    fn turn_the_page(&mut self, index: usize, at: Wall, desk: &mut Desk) {
+        let Some(own) = &mut self.own else { return };
+        own.see(at);
+        if self.files[index].failure.is_some() {
+            // What waits belongs to the present file, which is to be whole before it goes.
+            return;
+        }
+        if !self.files[index].learned {
+            self.learn(index, desk);
+        }
+        let (Some(own), file) = (&mut self.own, &self.files[index]) else { return };
+        if own.is_over(file, at, desk.look) {
+            self.rotate(index, desk);
+        }
+        if let Some(own) = &mut self.own {
+            self.files[index].begun.get_or_insert_with(|| own.begin(at));
+        }
+    }
+
+    /// Finds out what a file held before, when it was begun above all.
+    fn learn(&mut self, index: usize, desk: &mut Desk) {
+        let (Some(own), file) = (&mut self.own, &mut self.files[index]) else { return };
+        let before = file.size;
+        let mut access = Access { open: &mut desk.open, home: Some(own.directory()), look: desk.look };
+        // What cannot be opened cannot be written either, and then the operator will hear of it.
+        if file.ensure_open(&mut access).is_ok() && !file.learned {
+            file.learned = true;
+            file.begun = own.begun(file.way.path());
+        }
+        self.resized(index, before);
+    }
+
+    /// Rotates a file whose lines are all written.
+    fn rotate(&mut self, index: usize, desk: &mut Desk) {
+        self.write_file(index, desk);
+        let (Some(own), file) = (&mut self.own, &mut self.files[index]) else { return };
+        if file.failure.is_some() {
+            return;
+        }
+        let before = file.size;
+        own.rotate(file, desk);
+        self.resized(index, before);
+    }
+
+    fn resized(&mut self, index: usize, before: u64) {
+        if let Some(own) = &self.own {
+            own.resized(before, self.files[index].size);
+        }
     }
 
     fn note(&mut self, index: usize, gap: Gap, cause: &str, desk: &mut Desk) {
@@ -225,7 +396,21 @@ impl Sink {
         if file.failure.is_some() {
             desk.kept -= file.pending.len();
         }
-        match file.write(&mut self.renderer, &mut desk.open) {
+        let before = file.size;
+        let written = loop {
+            let mut access =
+                Access { open: &mut desk.open, home: self.own.as_ref().map(Own::directory), look: desk.look };
+            match file.write(&mut self.renderer, &mut access) {
+                // Old lines are given up before new ones.
+                Err(error) if self.own.as_mut().is_some_and(|own| own.made_room(&error, file, desk)) => {}
+                written => break written,
+            }
+        };
+        self.resized(index, before);
+        if let (Ok(()), Some(own)) = (&written, &mut self.own) {
+            own.has_room();
+        }
+        match written {
             Ok(()) => self.succeeded(index, desk),
             Err(error) if self.files[index].is_broken_pipe(&error) => self.close(index, desk),
             Err(error) => self.failed(index, error, desk),
@@ -239,7 +424,7 @@ impl Sink {
         self.episode.failing -= 1;
         if self.episode.failing == 0 {
             let Episode { not_written, .. } = mem::take(&mut self.episode);
-            (desk.notify)(Notice::Recovered { path: self.path(), not_written });
+            desk.tell(Notice::Recovered { path: self.path.clone(), not_written });
         }
     }
 
@@ -253,7 +438,7 @@ impl Sink {
         if !self.episode.told.contains(&kind) {
             self.episode.told.push(kind);
             let path = file.way.path().to_owned();
-            (desk.notify)(Notice::Failed { path, error });
+            desk.tell(Notice::Failed { path, error });
         }
     }
 
@@ -264,41 +449,32 @@ impl Sink {
         file.discard();
         self.episode = Episode::default();
         desk.open.pop(&file.id);
-        (desk.notify)(Notice::StdoutClosed);
-    }
-
-    fn path(&self) -> PathBuf {
-        place_path(&self.place).to_owned()
+        desk.tell(Notice::StdoutClosed);
     }
 }
 
-/// Makes what a place needs and proves that it can be written; returns the file where there is only one.
-fn prepare_place(place: &Place) -> io::Result<Option<Way>> {
-    make_dirs(place)?;
-    match place {
-        Place::PerTarget { dir } => {
-            eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK)?;
-            Ok(None)
-        }
-        Place::File { path } => {
-            open_append(path)?;
-            Ok(Some(Way::Path(path.clone())))
-        }
-        Place::Stdout => Ok(Some(Way::Stream(io::stdout().as_fd().try_clone_to_owned()?.into()))),
-    }
+/// Whether to look at each file even if nothing seems to have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thoroughly {
+    Yes,
+    No,
 }
 
-fn make_dirs(place: &Place) -> io::Result<()> {
-    match place {
-        Place::PerTarget { dir } => fs::create_dir_all(dir),
-        Place::File { path } => path.parent().map_or(Ok(()), fs::create_dir_all),
-        Place::Stdout => Ok(()),
-    }
+/// The files with something unsynced in them, which is to be synced hereby.
+fn take_unsynced(files: &mut [LogFile]) -> impl Iterator<Item = &LogFile> {
+    files.iter_mut().filter(|file| file.unsynced).map(|file| {
+        file.unsynced = false;
+        &*file
+    })
+}
+
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
 }
 
 fn place_path(place: &Place) -> &Path {
     match place {
-        Place::PerTarget { dir } => dir,
+        Place::Directory { dir, .. } => dir,
         Place::File { path } => path,
         Place::Stdout => Path::new("stdout"),
     }
@@ -315,7 +491,8 @@ mod tests {
     #[test]
     fn a_reader_of_stdout_that_goes_ends_that_output_alone() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut sink = Sink::prepare(0, &Output { place: Place::Stdout, style: style() }).unwrap();
+        let tenants = Tenants::new(Arc::new(|_| {}));
+        let mut sink = Sink::prepare(0, &Output { place: Place::Stdout, style: style() }, &tenants).unwrap();
         sink.files = vec![LogFile::new(FileId(0, 0), Way::Stream(OwnedFd::from(writer).into()), None)];
         let (notices, told) = mpsc::channel();
         let mut desk = desk(move |notice| notices.send(format!("{notice:?}")).unwrap());
@@ -333,7 +510,7 @@ mod tests {
         assert_eq!((desk.kept, desk.losses.write_failed()), (0, 0));
     }
 
-    fn desk(notify: impl FnMut(Notice) + Send + 'static) -> Desk {
-        Desk::new(NonZeroUsize::MIN, Arc::default(), Box::new(|_| None), Box::new(notify))
+    fn desk(notify: impl Fn(Notice) + Send + Sync + 'static) -> Desk {
+        Desk::new(NonZeroUsize::MIN, Arc::default(), Box::new(|_| None), Arc::new(notify))
     }
 }

@@ -71,6 +71,7 @@ pub(super) struct Shared {
     /// Records sent and not yet rendered.
     waiting: AtomicUsize,
     reopen: AtomicBool,
+    written: AtomicBool,
     /// What the driver could not send any more when it let go.
     leftover: Mutex<Batch>,
     losses: Arc<Losses>,
@@ -79,6 +80,10 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn ask_to_reopen(&self) {
         self.reopen.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {
@@ -246,6 +251,11 @@ impl Inbox {
     /// Whether the files are to be reopened; asked and answered once.
     pub(super) fn reopen_wanted(&self) -> bool {
         self.shared.reopen.swap(false, Ordering::Acquire)
+    }
+
+    /// Says that all has been written.
+    pub(super) fn all_written(&self) {
+        self.shared.written.store(true, Ordering::Release);
     }
 
     pub(super) fn losses(&self) -> &Arc<Losses> {

@@ -1,5 +1,7 @@
 //! Real files: written at once, in order, whole, and after every kind of trouble.
 
+mod keeping;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
@@ -65,17 +67,23 @@ fn an_unusable_place_is_refused_by_its_path() {
 }
 
 #[test]
-fn a_torn_last_line_is_ended_first() {
+fn a_torn_last_line_is_cut_off_a_file_of_one_s_own_and_ended_in_a_shared_one() {
     let dir = tempfile::tempdir().unwrap();
-    let (torn, whole) = (dir.path().join("torn.log"), dir.path().join("whole.log"));
-    fs::write(&torn, "0.000 64 bytes fr").unwrap();
+    let [torn, fragment, whole, common] =
+        ["torn.log", "fragment.log", "whole.log", "common"].map(|name| dir.path().join(name));
+    for file in [&torn, &common] {
+        fs::write(file, "0.000 whole\n0.000 64 bytes fr").unwrap();
+    }
+    fs::write(&fragment, "0.000 64 bytes fr").unwrap();
     fs::write(&whole, "0.000 whole\n").unwrap();
-    let mut log = Log::per_target(dir.path());
-    log.write([reply("torn", 1), reply("whole", 1)]);
+    let mut log = Log::start(&[per_target(dir.path()), shared(&common)], limits(8, 1000));
+    log.write([reply("torn", 1), reply("fragment", 1), reply("whole", 1)]);
     log.stop();
     let line = "0.001 64 bytes from 192.0.2.1: icmp_seq=1 ttl=64 time=0.500 ms\n";
-    assert_eq!(fs::read_to_string(torn).unwrap(), format!("0.000 64 bytes fr\n{line}"));
+    assert_eq!(fs::read_to_string(torn).unwrap(), format!("0.000 whole\n{line}"));
+    assert_eq!(fs::read_to_string(fragment).unwrap(), line);
     assert_eq!(fs::read_to_string(whole).unwrap(), format!("0.000 whole\n{line}"));
+    assert_eq!(fs::read_to_string(common).unwrap(), format!("0.000 whole\n0.000 64 bytes fr\n{line}{line}{line}"));
 }
 
 #[test]
@@ -201,49 +209,36 @@ fn lines_are_kept_within_bounds_until_they_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let (link, file) = (dir.path().join("web.log"), dir.path().join("real"));
     symlink("/dev/full", &link).unwrap();
-    let mut log = Log::start(&[per_target(dir.path())], limits(8, 100_000));
+    let mut log = Log::start(&[per_target(dir.path())], limits(8, 1_000_000));
     log.write((1..=10_000).map(|seq| reply("web", seq)));
     assert!(log.notice().starts_with("Failed "));
     let losses = log.control.losses();
-    log.write((10_001..=20_000).map(|seq| reply("web", seq)));
-    wait(|| losses.write_failed() > 10_000);
+    log.write((10_001..=300_000).map(|seq| reply("web", seq)));
+    wait(|| losses.write_failed() > 20_000);
     fs::remove_file(&link).unwrap();
     symlink(&file, &link).unwrap();
     log.control.reopen();
+    assert_eq!(log.notice(), format!("Replaced {}: 0", link.display()));
     let recovered = log.notice();
     let lost = losses.write_failed();
     assert_eq!(recovered, format!("Recovered {}: {lost}", dir.path().display()));
-    log.write([reply("web", 30_000)]);
+    log.write([reply("web", 400_000)]);
     assert_eq!(log.stop(), [""; 0]);
 
     let lines = lines(&file);
-    let kept = 20_000 - lost;
-    assert!((200..300).contains(&(lines[..kept as usize].concat().len() / 1024)), "about 256 KiB are kept");
+    let kept = 300_000 - lost;
+    assert!((15..17).contains(&(lines[..kept as usize].concat().len() >> 20)), "about 16 MiB are kept");
     assert_eq!(seqs_of(&lines[..kept as usize]), (1..=kept).collect::<Vec<_>>());
     let first = kept + 1;
     assert_eq!(
         lines[kept as usize],
         format!(
-            "20.000 not written: {lost} lines to web.log, between {}.{:03} and 20.000 (No space left on device)",
+            "300.000 not written: {lost} lines to web.log, between {}.{:03} and 300.000 (No space left on device)",
             first / 1000,
             first % 1000
         )
     );
-    assert_eq!(seqs_of(&lines[kept as usize + 1..]), [30_000]);
-}
-
-#[test]
-fn a_directory_that_vanishes_is_reported_once_and_written_when_it_is_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let (logs, away) = (dir.path().join("logs"), dir.path().join("away"));
-    let mut log = Log::per_target(&logs);
-    fs::rename(&logs, &away).unwrap();
-    log.write((1..=5).map(|seq| reply(&format!("t{seq}"), seq)));
-    assert_eq!(log.notice(), format!("Failed {}/t1.log: No such file or directory (os error 2)", logs.display()));
-    fs::rename(&away, &logs).unwrap();
-    assert_eq!(log.notice(), format!("Recovered {}: 0", logs.display()));
-    assert_eq!(log.stop(), [""; 0]);
-    assert_eq!(seqs(&logs.join("t5.log")), [5]);
+    assert_eq!(seqs_of(&lines[kept as usize + 1..]), [400_000]);
 }
 
 #[test]
@@ -256,13 +251,14 @@ fn a_disk_that_fills_up_amid_a_line_loses_and_cuts_none() {
     let (filler, file) = (disk.path().join("filler"), disk.path().join("web.log"));
     let mut log = Log::per_target(disk.path());
     fs::write(&filler, vec![0; 48 * 1024]).unwrap();
-    log.write((1..=1000).map(|seq| reply("web", seq)));
+    log.write((1..=800).map(|seq| reply("web", seq)));
     assert!(log.notice().ends_with("No space left on device (os error 28)"));
-    assert!(!fs::read(&file).unwrap().ends_with(b"\n"), "the disk was full amid a line");
+    // Torn lines are repaired on the spot.
+    assert!(fs::read(&file).unwrap().ends_with(b"\n"));
     fs::remove_file(&filler).unwrap();
     assert_eq!(log.notice(), format!("Recovered {}: 0", disk.path().display()));
     log.stop();
-    assert_eq!(seqs(&file), (1..=1000).collect::<Vec<_>>());
+    assert_eq!(seqs(&file), (1..=800).collect::<Vec<_>>());
 }
 
 #[test]
@@ -273,7 +269,7 @@ fn a_log_that_is_emptied_to_make_room_begins_with_a_whole_line() {
         return;
     };
     let file = disk.path().join("web.log");
-    let mut log = Log::per_target(disk.path());
+    let mut log = Log::start(&[shared(&file)], limits(8, 1000));
     fs::write(disk.path().join("filler"), vec![0; 48 * 1024]).unwrap();
     log.write((1..=400).map(|seq| reply("web", seq)));
     assert!(log.notice().ends_with("No space left on device (os error 28)"));
@@ -281,7 +277,7 @@ fn a_log_that_is_emptied_to_make_room_begins_with_a_whole_line() {
     assert!(!full.ends_with('\n'), "the disk was full amid a line");
     let torn = full.lines().count() as u64;
     File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
-    assert_eq!(log.notice(), format!("Recovered {}: 0", disk.path().display()));
+    assert_eq!(log.notice(), format!("Recovered {}: 0", file.display()));
     log.stop();
     assert_eq!(seqs(&file), (torn..=400).collect::<Vec<_>>());
 }
@@ -379,13 +375,31 @@ fn words(notice: Notice) -> String {
         Notice::Failed { path, error } => format!("Failed {}: {error}", path.display()),
         Notice::Recovered { path, not_written } => format!("Recovered {}: {not_written}", path.display()),
         Notice::Abandoned { path, not_written } => format!("Abandoned {}: {not_written}", path.display()),
+        Notice::Replaced { path, saved } => format!("Replaced {}: {saved}", path.display()),
+        Notice::NotRotated { path, error } => format!("NotRotated {}: {error}", path.display()),
+        Notice::NotPacked { path, error } => format!("NotPacked {}: {error}", path.display()),
+        Notice::NotDeleted { path, error } => format!("NotDeleted {}: {error}", path.display()),
+        Notice::NotSynced { path, error } => format!("NotSynced {}: {error}", path.display()),
+        Notice::Deleted { paths, why, .. } => {
+            let names = paths.iter().map(|path| path.file_name().unwrap().to_string_lossy());
+            format!("Deleted for {why:?}: {}", names.collect::<Vec<_>>().join(" "))
+        }
         Notice::StdoutClosed => "StdoutClosed".into(),
     }
 }
 
 fn per_target(dir: &Path) -> Output {
-    Output { place: Place::PerTarget { dir: dir.to_owned() }, style: style() }
+    kept(dir, KEEPING)
 }
+
+/// A directory of one's own with a file for each target.
+fn kept(dir: &Path, keeping: Keeping) -> Output {
+    Output { place: Place::Directory { dir: dir.to_owned(), layout: Layout::PerTarget, keeping }, style: style() }
+}
+
+/// No rotation, no limits.
+const KEEPING: Keeping =
+    Keeping { rotate: Rotate::Never, max_size: None, keep: None, max_total: None, packing: Packing::Plain, sync: None };
 
 fn shared(path: &Path) -> Output {
     Output { place: Place::File { path: path.to_owned() }, style: style() }

@@ -6,7 +6,7 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::output::{Desk, Sink};
+use super::output::{Desk, Sink, Thoroughly};
 use super::queue::{Batch, Inbox, Message};
 use crate::monitor::record::Record;
 
@@ -15,6 +15,8 @@ use crate::monitor::record::Record;
 const DRAIN: usize = 16_384;
 /// Time between two tries to write what failed: soon enough after a full disk was cleared, rare enough not to load one.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks at what others did to the files: a file that is gone is to be missed within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(900);
 
 /// The writer thread's state.
 pub(super) struct Thread {
@@ -25,11 +27,13 @@ pub(super) struct Thread {
     taken: Vec<Record>,
     /// When to try again to write what failed.
     retry_at: Option<Instant>,
+    /// When to look at the files.
+    look_at: Instant,
 }
 
 impl Thread {
     pub(super) fn new(inbox: Inbox, sinks: Vec<Sink>, desk: Desk) -> Self {
-        Self { inbox, sinks, desk, taken: Vec::new(), retry_at: None }
+        Self { inbox, sinks, desk, taken: Vec::new(), retry_at: None, look_at: now() + LOOK_EVERY }
     }
 
     /// Works until the driver's end of the queue is gone and all is written.
@@ -42,21 +46,40 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.write();
-            self.retry_if_due();
+            self.do_what_is_due();
         }
         let leftover = self.inbox.leftover();
         self.take(leftover);
         self.finish();
+        self.inbox.all_written();
+        self.sync();
     }
 
-    /// How long to wait for a message: for ever unless something failed.
+    /// How long to wait for a message: for ever where nothing is to be done meanwhile.
     fn patience(&mut self) -> Option<Duration> {
+        let now = now();
         if !self.sinks.iter().any(Sink::is_failing) {
             self.retry_at = None;
-            return None;
+        } else if self.retry_at.is_none() {
+            self.retry_at = Some(now + RETRY_EVERY);
         }
+        let look_at = self.sinks.iter().any(Sink::is_exposed).then_some(self.look_at);
+        let due = self.sinks.iter().filter_map(Sink::sync_at).chain(self.retry_at).chain(look_at).min()?;
+        Some(due.saturating_duration_since(now))
+    }
+
+    fn do_what_is_due(&mut self) {
         let now = now();
-        Some(self.retry_at.get_or_insert(now + RETRY_EVERY).saturating_duration_since(now))
+        if now >= self.look_at {
+            self.look_at = now + LOOK_EVERY;
+            self.sinks.iter_mut().for_each(|sink| sink.look(Thoroughly::No, &mut self.desk));
+            self.desk.look = self.desk.look.wrapping_add(1);
+        }
+        self.sinks.iter_mut().for_each(|sink| sink.sync(now));
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            self.sinks.iter_mut().for_each(|sink| sink.retry(&mut self.desk));
+        }
     }
 
     fn take_all(&mut self, first: Message) {
@@ -99,22 +122,22 @@ impl Thread {
         self.sinks.iter_mut().for_each(|sink| sink.write(&mut self.desk));
     }
 
-    fn retry_if_due(&mut self) {
-        if self.retry_at.is_some_and(|at| now() >= at) {
-            self.retry_at = None;
-            self.sinks.iter_mut().for_each(|sink| sink.retry(&mut self.desk));
-        }
-    }
-
     fn reopen(&mut self) {
+        self.sinks.iter_mut().for_each(|sink| sink.reopen(&mut self.desk));
         self.desk.close_all();
-        self.sinks.iter_mut().for_each(Sink::reopen);
     }
 
     fn replace(&mut self, sinks: Vec<Sink>) {
         self.finish();
+        self.sync();
         self.desk.close_all();
+        self.sinks.iter_mut().for_each(Sink::leave);
         self.sinks = sinks;
+        self.sinks.iter().for_each(Sink::take_over);
+    }
+
+    fn sync(&mut self) {
+        self.sinks.iter_mut().for_each(|sink| sink.sync_now(&mut self.desk));
     }
 
     /// Writes what can be written, for the last time to these outputs.

@@ -9,9 +9,10 @@ use std::fmt::{self, Display, Write};
 use chrono::TimeZone;
 use serde::{Serialize, Serializer};
 
+use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
 use super::{Missing, Peer, Printable, Shown, Words, ZoneNames, micros};
-use crate::monitor::record::{Answer, AnswerKind, Event, Reason, Record};
+use crate::monitor::record::{Answer, Event, Reason, Record};
 use crate::monitor::sample::IcmpError;
 use crate::monitor::target::Addr;
 use crate::monitor::time::Wall;
@@ -36,9 +37,10 @@ where
             target: Some(record.target.name.as_str()),
             addr: record.addr.and_then(|_| Peer::of(record, zones).addr),
             sent: sent(&record.event).map(|at| self.sent.text(at)),
-            ..Line::new(self.ts.text(record.at), outcome(&record.event))
+            ..Line::new(self.ts.text(record.at), Outcome::from(&record.event))
         };
         append(&with_event(line, record, zones), out);
+        out.push(b'\n');
     }
 
     pub(super) fn missing(&mut self, missing: &Missing, out: &mut Vec<u8>) {
@@ -46,15 +48,16 @@ where
             target: missing.target.map(|name| name.as_str()),
             count: Some(missing.count),
             error: Some(Error::Text(missing.cause)),
-            ..Line::new(self.ts.text(missing.last), "not_written")
+            ..Line::new(self.ts.text(missing.last), Outcome::NotWritten)
         };
         append(&line, out);
+        out.push(b'\n');
     }
 }
 
 /// A time stamp and the room it is written in.
 #[derive(Debug)]
-struct Stamp<Z: TimeZone> {
+pub(super) struct Stamp<Z: TimeZone> {
     stamper: Stamper<Z>,
     text: String,
 }
@@ -63,11 +66,11 @@ impl<Z: TimeZone> Stamp<Z>
 where
     Z::Offset: Display,
 {
-    fn new(zone: Z) -> Self {
+    pub(super) fn new(zone: Z) -> Self {
         Self { stamper: Stamper::new(&StampFormat::rfc3339(), zone), text: String::new() }
     }
 
-    fn text(&mut self, at: Wall) -> &str {
+    pub(super) fn text(&mut self, at: Wall) -> &str {
         self.text.clear();
         // RFC 3339 has a text for every instant of 64-bit nanoseconds.
         let _ = self.stamper.write(at, &mut self.text);
@@ -77,33 +80,33 @@ where
 
 /// The keys, in the order they are written.
 #[derive(Serialize)]
-struct Line<'a> {
-    ts: &'a str,
+pub(super) struct Line<'a> {
+    pub(super) ts: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<&'a str>,
+    pub(super) target: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    addr: Option<Shown<'a>>,
+    pub(super) addr: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    outcome: &'static str,
+    pub(super) seq: Option<u64>,
+    pub(super) outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ms: Option<f64>,
+    pub(super) rtt_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<u8>,
+    pub(super) ttl: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<usize>,
+    pub(super) bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<Shown<'a>>,
+    pub(super) from: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Error<'a>>,
+    pub(super) error: Option<Error<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
+    pub(super) count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent: Option<&'a str>,
+    pub(super) sent: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
-    fn new(ts: &'a str, outcome: &'static str) -> Self {
+    pub(super) fn new(ts: &'a str, outcome: Outcome) -> Self {
         Self {
             ts,
             target: None,
@@ -145,23 +148,6 @@ fn with_event<'a>(line: Line<'a>, record: &'a Record, zones: &mut ZoneNames) -> 
     }
 }
 
-fn outcome(event: &Event) -> &'static str {
-    match event {
-        Event::Answer(answer) => match answer.kind {
-            AnswerKind::Reply => "reply",
-            AnswerKind::Late => "late",
-            AnswerKind::Duplicate => "duplicate",
-            AnswerKind::Damaged => "damaged",
-            AnswerKind::DifferentAddress => "different_address",
-        },
-        Event::Lost { .. } => "lost",
-        Event::Unreachable { .. } => "unreachable",
-        Event::NotSent { .. } => "not_sent",
-        Event::NotMeasured { .. } => "not_measured",
-        Event::AddressChanged { .. } => "address_changed",
-    }
-}
-
 fn sent(event: &Event) -> Option<Wall> {
     match event {
         Event::Answer(answer) => Some(answer.sent),
@@ -179,13 +165,13 @@ fn stranger<'a>(from: Addr, record: &Record, zones: &mut ZoneNames) -> Option<Sh
     (record.addr != Some(from)).then(|| Shown::new(from, zones))
 }
 
-fn append(line: &Line, out: &mut Vec<u8>) {
-    serde_json::to_writer(&mut *out, line).expect("a buffer takes every byte and every key is a plain string");
-    out.push(b'\n');
+/// Appends a line, without its newline.
+pub(super) fn append(line: &Line, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, line).expect("a buffer takes every byte and every key is a plain string");
 }
 
 /// What stands in `error`.
-enum Error<'a> {
+pub(super) enum Error<'a> {
     Text(&'a str),
     Icmp(IcmpError),
     Reason(&'a Reason),

@@ -3,11 +3,15 @@
 //! Formatting a wall-clock time costs about a microsecond, and nearly all of it repeats within a second; per line only
 //! the digits below the second are written. The offset to UTC changes between seconds only, so it is asked for once each.
 
+mod reader;
+
 use std::fmt::{self, Write};
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{TimeZone, Utc};
 
+pub use self::reader::Moment;
+pub(super) use self::reader::StampReader;
 use crate::monitor::time::Wall;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use chrono::TimeZone;
 
+use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
 use super::{Bytes, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, micros, write_number};
-use crate::monitor::record::{Answer, AnswerKind, Event, Lateness, Record};
+use crate::monitor::record::{Answer, Event, Lateness, Record};
 use crate::monitor::target::Name;
 use crate::monitor::time::Wall;
 
@@ -109,16 +110,23 @@ fn write_answer(record: &Record, answer: &Answer, zones: &mut ZoneNames, line: &
     line.write_str(" time=")?;
     write_rtt(answer.rtt, line)?;
     line.write_str(" ms")?;
-    line.write_str(mark(answer.kind))
+    line.write_str(mark(answer.kind.into()))
 }
 
-fn mark(kind: AnswerKind) -> &'static str {
-    match kind {
-        AnswerKind::Reply => "",
-        AnswerKind::Late => " (LATE)",
-        AnswerKind::Duplicate => " (DUP!)",
-        AnswerKind::Damaged => " (DAMAGED)",
-        AnswerKind::DifferentAddress => " (DIFFERENT ADDRESS!)",
+/// What stands behind an answer that is more or less than a reply.
+pub(super) fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Late => " (LATE)",
+        Outcome::Duplicate => " (DUP!)",
+        Outcome::Damaged => " (DAMAGED)",
+        Outcome::DifferentAddress => " (DIFFERENT ADDRESS!)",
+        Outcome::Reply
+        | Outcome::Lost
+        | Outcome::Unreachable
+        | Outcome::NotSent
+        | Outcome::NotMeasured
+        | Outcome::AddressChanged
+        | Outcome::NotWritten => "",
     }
 }
 
@@ -137,7 +145,7 @@ fn write_missing(missing: &Missing, first: &str, last: &str, line: &mut impl Wri
 
 /// A round-trip time in milliseconds with as many decimals as iputils shows, rounded where it rounds (`gather_statistics`
 /// in its ping_common.c).
-fn write_rtt(rtt: Duration, line: &mut impl Write) -> fmt::Result {
+pub(super) fn write_rtt(rtt: Duration, line: &mut impl Write) -> fmt::Result {
     let (value, decimals) = match micros(rtt) {
         t @ 99_950.. => ((t + 500) / 1000, 0),
         t @ 9_995.. => ((t + 50) / 100, 1),

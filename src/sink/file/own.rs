@@ -1,0 +1,245 @@
+//! What an output does with the files of a directory that is its own: when they are rotated, how large they may be, when they are
+//! synced, and what is given up where the disk is full.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, UNIX_EPOCH};
+
+use chrono::Local;
+use rustix::fs::syncfs;
+
+use super::directory::{Directory, Look, is_full};
+use super::log_file::{LogFile, MAX_KEPT};
+use super::output::Desk;
+use super::syncer::Batch;
+use super::tenants::Tenancy;
+use super::{Keeping, Notice, Why};
+use crate::monitor::time::Wall;
+use crate::sink::line::StampFormat;
+use crate::sink::line::parse::Parser;
+use crate::sink::rotation::{Begun, Calendar, SUFFIX};
+
+/// Files that are synced one by one when the log ends; more of them are synced with all that their file system holds (syncfs(2)).
+const SYNC_EACH: usize = 64;
+/// How much earlier than the one before a line may be without the clock having been set back: lines are in the order of judgement.
+const DISORDER: i64 = 1_000_000_000;
+
+/// A directory of one's own.
+#[derive(Debug)]
+pub(super) struct Own {
+    tenancy: Arc<Tenancy>,
+    keeping: Keeping,
+    calendar: Calendar<Local>,
+    parser: Parser,
+    /// Time of the latest line since the clock was last set back.
+    latest: Option<Wall>,
+    /// What the last look found, and whether that was another thing than before.
+    seen: Option<Look>,
+    changing: bool,
+    synced_at: Option<Instant>,
+    /// Whether it was told that a file cannot be rotated.
+    not_rotated: bool,
+    /// At which look a file was given up for want of room, until there is room again.
+    gave_up: Option<u32>,
+}
+
+impl Own {
+    pub(super) fn new(tenancy: Arc<Tenancy>, keeping: Keeping, stamp: &StampFormat) -> Self {
+        Self {
+            tenancy,
+            keeping,
+            calendar: Calendar::new(keeping.rotate, Local),
+            parser: Parser::new(std::slice::from_ref(stamp), Local),
+            latest: None,
+            seen: None,
+            changing: false,
+            synced_at: None,
+            not_rotated: false,
+            gave_up: None,
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.tenancy.directory
+    }
+
+    pub(super) fn take_over(&self) {
+        self.directory().keep(self.keeping);
+    }
+
+    /// Takes note of a line's time.
+    pub(super) fn see(&mut self, at: Wall) {
+        let latest = self.latest.unwrap_or(at);
+        if at.as_nanos() < latest.as_nanos().saturating_sub(DISORDER) {
+            self.directory().note_set_back(latest, at);
+            self.latest = Some(at);
+        } else {
+            self.latest = Some(latest.max(at));
+        }
+    }
+
+    pub(super) fn begin(&mut self, at: Wall) -> Begun {
+        self.calendar.begin(at)
+    }
+
+    /// When a file was begun that an earlier process left: by its first line or, where that cannot be read, by its last change.
+    pub(super) fn begun(&mut self, path: &Path) -> Option<Begun> {
+        let at = first_line(path).and_then(|line| self.parser.moment(&line)).map(|moment| moment.earliest);
+        at.or_else(|| modified(path)).map(|at| self.begin(at))
+    }
+
+    /// Whether a line of `at` belongs to another file.
+    pub(super) fn is_over(&mut self, file: &LogFile, at: Wall, look: u32) -> bool {
+        let Some(begun) = file.begun else { return false };
+        let size = file.size + file.pending.len() as u64;
+        let full = self.keeping.max_size.is_some_and(|max| size >= max.get());
+        // What cannot be rotated is not tried again with each line.
+        (full || self.calendar.is_over(begun, at)) && file.not_rotated != Some(look)
+    }
+
+    /// Gives a file that is written the name under which it is kept.
+    pub(super) fn rotate(&mut self, file: &mut LogFile, desk: &mut Desk) {
+        let Some(begun) = file.begun else { return };
+        match self.try_rotate(file, begun) {
+            Ok(None) => {
+                self.not_rotated = false;
+                desk.open.pop(&file.id);
+                file.forget();
+            }
+            // Somebody has cut the file, as logrotate's copytruncate does.
+            Ok(Some(len)) => {
+                file.size = len;
+                if len == 0 {
+                    file.begun = None;
+                }
+            }
+            Err(error) => {
+                file.not_rotated = Some(desk.look);
+                // A file that is gone is made anew at the next look.
+                if error.kind() != io::ErrorKind::NotFound && !mem::replace(&mut self.not_rotated, true) {
+                    desk.tell(Notice::NotRotated { path: file.way.path().to_owned(), error });
+                }
+            }
+        }
+    }
+
+    /// Rotates a file; returns its size instead where that is less than was written.
+    fn try_rotate(&self, file: &LogFile, begun: Begun) -> io::Result<Option<u64>> {
+        let path = file.way.path();
+        let meta = fs::symlink_metadata(path)?;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        if meta.len() == 0 || meta.len() < file.size {
+            return Ok(Some(meta.len()));
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(SUFFIX));
+        let live = name.ok_or(io::ErrorKind::InvalidFilename)?;
+        self.directory().rotate(live, self.calendar.label(begun.at()), meta.len())?;
+        Ok(None)
+    }
+
+    /// Whether somebody has changed something in the directory, or taken it away, since the last look.
+    pub(super) fn was_touched(&mut self) -> bool {
+        let look = self.directory().look();
+        let changed = self.seen.replace(look) != Some(look);
+        if look == Look::Gone {
+            self.directory().let_go();
+        }
+        // The clock that stamps a directory is coarse: what happened in the same tick shows at the next look only by looking.
+        mem::replace(&mut self.changing, changed) || changed
+    }
+
+    pub(super) fn relief_wanted(&self) -> bool {
+        self.directory().relief_wanted()
+    }
+
+    /// Takes note that there is room.
+    pub(super) fn has_room(&mut self) {
+        self.gave_up = None;
+    }
+
+    /// Gives up the oldest rotated file where an error says that the disk is full; says whether there may be room now. Where that does
+    /// not help, it is one for each look, lest all go for a disk that somebody else fills; more only where the lines that wait have
+    /// nowhere else to go.
+    pub(super) fn made_room(&mut self, error: &io::Error, file: &LogFile, desk: &Desk) -> bool {
+        let waiting = desk.kept + file.pending.len();
+        if !is_full(error) || self.gave_up == Some(desk.look) && waiting < MAX_KEPT / 2 {
+            return false;
+        }
+        self.gave_up = Some(desk.look);
+        match self.directory().give_up_oldest() {
+            Some((path, bytes)) => {
+                desk.tell(Notice::Deleted { paths: vec![path], bytes, why: Why::DiskFull });
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn resized(&self, before: u64, after: u64) {
+        self.directory().resized(before, after);
+    }
+
+    pub(super) fn syncs(&self) -> bool {
+        self.keeping.sync.is_some()
+    }
+
+    /// When files are to be synced next.
+    pub(super) fn sync_at(&self) -> Option<Instant> {
+        self.synced_at.zip(self.keeping.sync).map(|(last, every)| last + every)
+    }
+
+    pub(super) fn sync_is_due(&mut self, now: Instant) -> bool {
+        if !self.syncs() || self.sync_at().is_some_and(|at| now < at) {
+            return false;
+        }
+        // At the first time there is nothing to sync yet; and a disk that is slower than the wish sets the pace.
+        let first = self.synced_at.replace(now).is_none();
+        !first && self.tenancy.syncer.is_idle()
+    }
+
+    /// Has files synced by the thread that is there for it.
+    pub(super) fn sync(&self, files: Vec<PathBuf>) {
+        if !files.is_empty() {
+            self.tenancy.syncer.sync(Batch { files, dir: self.directory().path().to_owned() });
+        }
+    }
+
+    /// Waits until files and directory are synced.
+    pub(super) fn sync_now(&self, files: &[&LogFile], desk: &Desk) {
+        let dir = self.directory().path();
+        let synced = |path: &Path, result: io::Result<()>| {
+            if let Err(error) = result {
+                desk.tell(Notice::NotSynced { path: path.to_owned(), error });
+            }
+        };
+        let opened = File::open(dir);
+        if files.len() > SYNC_EACH
+            && let Ok(dir) = &opened
+        {
+            synced(self.directory().path(), syncfs(dir).map_err(Into::into));
+        } else {
+            files.iter().for_each(|file| synced(file.way.path(), file.sync(&desk.open)));
+        }
+        synced(dir, opened.and_then(|dir| dir.sync_all()));
+    }
+}
+
+/// Bytes of a file in which its first line ends, if it is one of ours.
+const FIRST_LINE: u64 = 4096;
+
+fn first_line(path: &Path) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).ok()?.take(FIRST_LINE)).read_until(b'\n', &mut line).ok()?;
+    Some(line)
+}
+
+fn modified(path: &Path) -> Option<Wall> {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
+    let nanos = modified.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+    i64::try_from(nanos).ok().map(Wall::from_nanos)
+}

@@ -1,0 +1,342 @@
+//! Files that are rotated, packed, deleted, taken away by somebody else and given up for want of room.
+
+use chrono::{DateTime, Local, TimeZone};
+
+use super::*;
+use crate::monitor::time::Wall;
+use crate::sink::archive::Archive;
+use crate::sink::rotation::RotatedName;
+
+const DAILY: Keeping = Keeping { rotate: Rotate::Daily, ..KEEPING };
+
+#[test]
+fn a_file_is_rotated_when_its_day_is_over_and_named_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    log.write([at(1, 10, reply("web", 1)), at(1, 23, reply("web", 2)), at(2, 0, reply("web", 3))]);
+    // What comes a little late is no reason to go back.
+    log.write([at(1, 23, reply("web", 4)), at(3, 0, reply("web", 5)), at(3, 0, reply("db", 6))]);
+    assert_eq!(log.stop(), [""; 0]);
+    assert_eq!(names(dir.path()), ["db.log", "web-2026-01-01.log", "web-2026-01-02.log", "web.log"]);
+    assert_eq!(seqs(&dir.path().join("web-2026-01-01.log")), [1, 2]);
+    assert_eq!(seqs(&dir.path().join("web-2026-01-02.log")), [3, 4]);
+    assert_eq!(seqs(&dir.path().join("web.log")), [5]);
+}
+
+#[test]
+fn a_file_is_rotated_between_lines_when_it_is_large_and_further_ones_of_the_day_are_numbered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::start(&[kept(dir.path(), Keeping { max_size: NonZeroU64::new(200), ..DAILY })], limits(8, 1000));
+    log.write((1..=14).map(|seq| at(1, 12, reply("web", seq))));
+    log.stop();
+    let rotated = [1, 2, 3, 4].map(|number| match number {
+        1 => "web-2026-01-01.log".to_owned(),
+        _ => format!("web-2026-01-01@{number:04}.log"),
+    });
+    let rotated = [rotated.as_slice(), &["web.log".to_owned()]].concat();
+    assert_eq!(names(dir.path()), rotated);
+    let all: Vec<_> = rotated.iter().flat_map(|name| seqs(&dir.path().join(name))).collect();
+    assert_eq!(all, (1..=14).collect::<Vec<_>>());
+    assert!(rotated[..4].iter().all(|name| fs::metadata(dir.path().join(name)).unwrap().len() < 280));
+}
+
+#[test]
+fn what_an_earlier_process_left_is_rotated_by_its_first_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.log");
+    let begun = moment(1, 8).timestamp();
+    fs::write(
+        &path,
+        format!("{begun}.000 64 bytes from 192.0.2.1: icmp_seq=1 ttl=64 time=0.500 ms\n{begun}.000 64 by"),
+    )
+    .unwrap();
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    log.write([at(2, 8, reply("web", 2))]);
+    log.stop();
+    assert_eq!(seqs(&dir.path().join("web-2026-01-01.log")), [1]);
+    assert_eq!(seqs(&path), [2]);
+}
+
+#[test]
+fn rotated_files_are_packed_and_the_next_process_goes_on_numbering() {
+    for (packing, suffix) in [(Packing::Zstd, ".zst"), (Packing::Gzip, ".gz")] {
+        let dir = tempfile::tempdir().unwrap();
+        let output = kept(dir.path(), Keeping { max_size: NonZeroU64::new(200), packing, ..DAILY });
+        for round in [1, 101] {
+            let mut log = Log::start_soon(&[output.clone()]);
+            log.write((round..round + 4).map(|seq| at(1, 12, reply("web", seq))));
+            wait(|| {
+                names(dir.path()).iter().filter(|name| name.ends_with(suffix)).count() == usize::from(round > 1) + 1
+            });
+            assert_eq!(log.stop(), [""; 0]);
+        }
+        let rotated = [format!("web-2026-01-01.log{suffix}"), format!("web-2026-01-01@0002.log{suffix}")];
+        assert_eq!(names(dir.path()), [rotated[0].as_str(), &rotated[1], "web.log"]);
+        let text: Vec<_> = rotated.iter().map(|name| unpacked(&dir.path().join(name))).collect();
+        assert_eq!(text.concat().lines().count() + seqs(&dir.path().join("web.log")).len(), 8);
+    }
+}
+
+#[test]
+fn only_the_latest_are_kept_and_only_what_was_rotated_here_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = ["web-2020-01-01.log", "web-2020-01-02.log.zst", "web-backup.log", "web2-2026-01-01.log"];
+    foreign.iter().for_each(|name| fs::write(dir.path().join(name), "theirs\n").unwrap());
+    symlink("web-backup.log", dir.path().join("web-2019-01-01.log")).unwrap();
+    let keep = Keeping { keep: NonZeroU32::new(2), ..DAILY };
+    let mut log = Log::start(&[kept(dir.path(), keep)], limits(8, 1000));
+    for day in 1..=5 {
+        log.write([at(day, 12, reply("web", day.into()))]);
+    }
+    assert_eq!(log.notices(2), "Deleted for Number(2): web-2026-01-01.log web-2026-01-02.log");
+    log.stop();
+    let mut left =
+        [foreign.as_slice(), &["web-2019-01-01.log", "web-2026-01-03.log", "web-2026-01-04.log", "web.log"]].concat();
+    left.sort_unstable();
+    assert_eq!(names(dir.path()), left);
+}
+
+#[test]
+fn all_files_together_stay_within_their_budget_the_oldest_go_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeping = Keeping { max_size: NonZeroU64::new(1000), max_total: NonZeroU64::new(4000), ..DAILY };
+    let mut log = Log::start(&[kept(dir.path(), keeping)], limits(8, 1000));
+    for seq in 1..=100 {
+        log.write([at(1, 12, reply(["web", "db"][seq as usize % 2], seq))]);
+    }
+    let total = || {
+        names(dir.path())
+            .iter()
+            .map(|name| fs::metadata(dir.path().join(name)).map_or(0, |meta| meta.len()))
+            .sum::<u64>()
+    };
+    log.flush_until(|| seqs_there(dir.path()).contains(&100) && total() <= 4000);
+    log.stop();
+    let left = seqs_there(dir.path());
+    assert_eq!(left, (101 - left.len() as u64..=100).collect::<Vec<_>>(), "the latest lines are there without a gap");
+    assert!(left.len() > 30, "no more is deleted than has to be");
+}
+
+#[test]
+fn a_live_file_that_outgrows_the_budget_is_rotated_for_its_sake() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeping = Keeping { max_total: NonZeroU64::new(64 << 10), packing: Packing::Zstd, ..KEEPING };
+    let mut log = Log::start(&[kept(dir.path(), keeping)], limits(8, 10_000));
+    log.write((1..=1500).map(|seq| at(1, 12, reply("web", seq))));
+    // The keeper looks at the limits when it starts, and then every so often: here it is asked to.
+    log.expect_lines(&dir.path().join("web.log"), 1500);
+    log.control.replace(&[kept(dir.path(), keeping)]).unwrap();
+    log.write([at(1, 12, reply("web", 1501))]);
+    wait(|| names(dir.path()).contains(&"web-2026-01-01.log.zst".to_owned()));
+    log.stop();
+}
+
+#[test]
+fn a_second_log_in_the_same_directory_is_refused_and_one_file_in_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::per_target(dir.path());
+    let error = Writer::spawn(&[per_target(dir.path())], limits(8, 8), |_| None, |_| {}).unwrap_err();
+    let told = format!(
+        "cannot write to {}: another pingtest (process {}) writes there; give each a directory of its own",
+        dir.path().display(),
+        std::process::id()
+    );
+    assert_eq!(error.to_string(), told);
+    let mut other = Log::start(&[shared(&dir.path().join("other"))], limits(8, 8));
+    other.write([reply("web", 1)]);
+    other.stop();
+    log.stop();
+    Log::start_soon(&[per_target(dir.path())]).stop();
+}
+
+#[test]
+fn a_deleted_file_is_made_anew_with_what_was_written_to_it_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.log");
+    let mut log = Log::per_target(dir.path());
+    log.write([reply("web", 1)]);
+    log.expect_lines(&path, 1);
+    let deleted = File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    // Whether it is written to the deleted file or, where that was noticed already, to the new one: it is there.
+    log.write([reply("web", 2)]);
+    assert!(log.notice().starts_with(&format!("Replaced {}", path.display())));
+    wait(|| fs::read_to_string(&path).is_ok_and(|text| text.contains("icmp_seq=2 ")));
+    log.write([reply("web", 3)]);
+    assert_eq!(log.stop(), [""; 0]);
+    let seqs = seqs(&path);
+    assert!(seqs.ends_with(&[2, 3]), "{seqs:?}");
+    drop(deleted);
+}
+
+#[test]
+fn a_directory_that_is_deleted_or_moved_away_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, away) = (dir.path().join("logs"), dir.path().join("away"));
+    let mut log = Log::start(&[kept(&logs, Keeping { max_size: NonZeroU64::new(200), ..DAILY })], limits(8, 1000));
+    log.write((1..=9).map(|seq| reply("web", seq)));
+    log.expect_lines(&logs.join("web.log"), 1);
+    fs::rename(&logs, &away).unwrap();
+    assert_eq!(log.notice(), format!("Replaced {}: 0", logs.join("web.log").display()));
+    log.write([reply("web", 10)]);
+    log.expect_lines(&logs.join("web.log"), 1);
+    assert_eq!(names(&logs), ["web.log"]);
+    fs::remove_dir_all(&logs).unwrap();
+    log.notice();
+    log.write((11..=17).map(|seq| reply("web", seq)));
+    assert_eq!(log.stop(), [""; 0]);
+    assert_eq!(seqs_there(&away), (1..=9).collect::<Vec<_>>());
+    let there = seqs_there(&logs);
+    assert!(there == (10..=17).collect::<Vec<_>>() || there == (11..=17).collect::<Vec<_>>(), "{there:?}");
+}
+
+#[test]
+fn a_file_that_copytruncate_has_emptied_goes_on_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.log");
+    let mut log = Log::start(&[kept(dir.path(), Keeping { max_size: NonZeroU64::new(400), ..DAILY })], limits(8, 1000));
+    log.write((1..=6).map(|seq| reply("web", seq)));
+    log.expect_lines(&path, 6);
+    File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    log.write((7..=12).map(|seq| reply("web", seq)));
+    log.stop();
+    assert_eq!(seqs(&path), (7..=12).collect::<Vec<_>>(), "what was copied away does not count");
+}
+
+#[test]
+fn on_a_full_disk_the_oldest_files_are_given_up_before_a_line_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir) else {
+        writeln!(io::stderr(), "skipped: mounting a tmpfs needs root").unwrap();
+        return;
+    };
+    let output = kept(disk.path(), Keeping { max_size: NonZeroU64::new(4096), ..DAILY });
+    let mut log = Log::start(&[output], limits(8, 100_000));
+    for seq in 1..=5000 {
+        log.write([at(1, 12, reply("web", seq))]);
+    }
+    let losses = log.control.losses();
+    log.flush_until(|| seqs_there(disk.path()).last() == Some(&5000));
+    let notices = log.stop();
+    assert!(notices.iter().all(|notice| notice.starts_with("Deleted for DiskFull: web-2026-01-01")), "{notices:?}");
+    assert_eq!(losses.write_failed(), 0);
+    let left = seqs_there(disk.path());
+    assert_eq!(left, (5001 - left.len() as u64..=5000).collect::<Vec<_>>());
+    assert!(left.len() > 300, "{} lines, for a file of 4 KiB and a line takes two pages", left.len());
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_noted_for_whoever_searches_by_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    log.write([at(1, 12, reply("web", 1)), at(1, 11, reply("web", 2)), at(1, 13, reply("web", 3))]);
+    // Days back, it is another file's time.
+    log.write([at(3, 0, reply("web", 4)), at(2, 0, reply("web", 5))]);
+    log.stop();
+    let listed = fs::read_to_string(dir.path().join(LISTED)).unwrap();
+    let noted = |from: DateTime<Local>, to: DateTime<Local>| {
+        format!("set-back {}.000000000 {}.000000000", from.timestamp(), to.timestamp())
+    };
+    let expected = [
+        noted(moment(1, 12), moment(1, 11)),
+        "rotated web-2026-01-01.log".into(),
+        noted(moment(3, 0), moment(2, 0)),
+        "rotated web-2026-01-03.log".into(),
+    ];
+    assert_eq!(listed.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(seqs(&dir.path().join("web.log")), [5]);
+}
+
+#[test]
+fn what_a_killed_process_left_half_packed_is_settled_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = kept(dir.path(), DAILY);
+    let mut log = Log::start(&[output], limits(8, 1000));
+    (1..=3).for_each(|day| log.write([at(day, 12, reply("web", day.into()))]));
+    log.stop();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path(".web-2026-01-01.log.zst.part"), "half").unwrap();
+    let copy = path("copy.log");
+    fs::copy(path("web-2026-01-02.log"), &copy).unwrap();
+    crate::sink::archive::pack(&copy, Packing::Zstd, &|| false).unwrap();
+    fs::rename(path("copy.log.zst"), path("web-2026-01-02.log.zst")).unwrap();
+    let log = Log::start_soon(&[kept(dir.path(), Keeping { packing: Packing::Zstd, ..DAILY })]);
+    wait(|| names(dir.path()) == ["web-2026-01-01.log.zst", "web-2026-01-02.log.zst", "web.log"]);
+    assert_eq!(log.stop(), [""; 0]);
+    assert!(!path(".web-2026-01-01.log.zst.part").exists());
+}
+
+#[test]
+fn files_that_cannot_be_synced_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("web.log");
+    symlink("web.log", &link).unwrap();
+    let (tell, told) = mpsc::channel();
+    let notify: Notify = Arc::new(move |notice| tell.send(words(notice)).unwrap());
+    let batch = syncer::Batch { files: vec![link.clone(), dir.path().join("gone.log")], dir: dir.path().to_owned() };
+    syncer::sync_all(&batch, &notify);
+    let error = format!("NotSynced {}: Too many levels of symbolic links (os error 40)", link.display());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [error]);
+}
+
+/// The same record at an hour of a day in January 2026, local time.
+fn at(day: u32, hour: u32, record: Record) -> Record {
+    Record { at: Wall::from_nanos(moment(day, hour).timestamp_nanos_opt().unwrap()), ..record }
+}
+
+fn moment(day: u32, hour: u32) -> DateTime<Local> {
+    Local.with_ymd_and_hms(2026, 1, day, hour, 0, 0).unwrap()
+}
+
+/// What is in a directory, hidden files aside.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    names
+}
+
+/// The numbers of all lines in a directory, sorted.
+fn seqs_there(dir: &Path) -> Vec<u64> {
+    let is_log = |name: &&String| name.ends_with(".log") || RotatedName::parse(name).is_some();
+    // A file may go while it is read.
+    let texts: Vec<_> =
+        names(dir).iter().filter(is_log).filter_map(|name| fs::read_to_string(dir.join(name)).ok()).collect();
+    let mut seqs = seqs_of(&texts.concat().lines().map(str::to_owned).collect::<Vec<_>>());
+    seqs.sort_unstable();
+    seqs
+}
+
+fn unpacked(path: &Path) -> String {
+    let mut text = String::new();
+    Archive::open(path).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+impl Log {
+    /// Starts a log where another may still be on its way out.
+    fn start_soon(outputs: &[Output]) -> Self {
+        let mut log = None;
+        wait(|| {
+            let (tell, notices) = mpsc::channel();
+            let notify = move |notice| tell.send(words(notice)).unwrap();
+            let started = Writer::spawn(outputs, limits(8, 1000), |_| None, notify);
+            log = started.ok().map(|Writer { queue, control, thread }| Self { queue, control, thread, notices });
+            log.is_some()
+        });
+        log.unwrap()
+    }
+
+    /// The next notices of deletions, joined to what one of so many files would be.
+    fn notices(&self, files: usize) -> String {
+        let first = self.notice();
+        let (why, names) = first.rsplit_once(": ").unwrap();
+        let mut names: Vec<_> = names.split(' ').map(str::to_owned).collect();
+        while names.len() < files {
+            let next = self.notice();
+            names.extend(next.rsplit_once(": ").unwrap().1.split(' ').map(str::to_owned));
+        }
+        format!("{why}: {}", names.join(" "))
+    }
+}
