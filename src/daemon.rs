@@ -3,7 +3,7 @@
 //! It decides nothing about probes. `pingtest run` and `pingtest ping` are built here from the same parts.
 
 use std::io;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -413,14 +413,23 @@ fn output(log: &Log) -> Output {
     Output { place, style: Style { format, stamp, labels } }
 }
 
-fn keeping(_log: &Log) -> Keeping {
+fn keeping(log: &Log) -> Keeping {
     Keeping {
-        rotate: Rotate::Daily,
-        max_size: NonZeroU64::new(100 << 20),
-        keep: NonZeroU32::new(30),
-        max_total: NonZeroU64::new(10 << 30),
-        packing: Packing::Zstd,
-        sync: None,
+        rotate: match log.rotate {
+            config::Rotate::Hourly => Rotate::Hourly,
+            config::Rotate::Daily => Rotate::Daily,
+            config::Rotate::Weekly => Rotate::Weekly,
+            config::Rotate::Never => Rotate::Never,
+        },
+        max_size: log.max_size,
+        keep: log.keep,
+        max_total: log.max_total,
+        packing: match log.compress {
+            config::Compress::Zstd => Packing::Zstd,
+            config::Compress::Gzip => Packing::Gzip,
+            config::Compress::Uncompressed => Packing::Plain,
+        },
+        sync: log.sync,
     }
 }
 

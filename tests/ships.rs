@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use chrono::Utc;
 use pingtest::config::{self, Environment};
 use pingtest::icmp::wire::{self, Framing};
 use pingtest::monitor::target::IpVersion;
+use pingtest::sink::line::{Parser, StampFormat};
 
 fn pingtest(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pingtest")).args(arguments).output().unwrap()
@@ -92,6 +94,25 @@ fn seeds_of_the_configuration_go_through_it() {
         for (cut, _) in text.char_indices() {
             let _ = config::parse_str(&text[..cut], Path::new("seed.toml"), &Environment::default());
         }
+    }
+}
+
+#[test]
+fn seeds_of_lines_are_read() {
+    let stamps = ["%F_%H:%M:%S%.3f", "unix", "rfc3339", "[%d/%b/%Y:%H:%M:%S%.6f %z]"];
+    let stamps = stamps.map(|format| StampFormat::new(format).unwrap());
+    let seeds = seeds("line");
+    assert!(seeds.len() > 15, "{}", seeds.len());
+    for seed in seeds {
+        let mut parser = Parser::new(&stamps, Utc);
+        assert!(parser.entry(&seed).is_some(), "{}", String::from_utf8_lossy(&seed));
+        each_mutation(&seed, |line| {
+            let _ = parser.moment(line);
+            let Some(entry) = parser.entry(line) else { return };
+            let mut text = Vec::new();
+            entry.write_text(&mut text);
+            assert!(parser.entry(&text).is_some(), "{}", String::from_utf8_lossy(&text));
+        });
     }
 }
 

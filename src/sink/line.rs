@@ -1,4 +1,4 @@
-//! A record as one line of text or JSON, appended to a buffer.
+//! A record as one line of text or JSON, appended to a buffer; [`parse`] reads such lines back.
 //!
 //! Pure: it opens no file and reads no clock. The time zone and the names of network interfaces come in from outside, so
 //! that a line depends on nothing but its record, its style and those two.

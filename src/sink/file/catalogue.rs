@@ -32,6 +32,13 @@ pub(super) enum Stage {
     Failed,
 }
 
+impl Stage {
+    /// Whether nobody is at work on the file.
+    pub(super) fn is_idle(self) -> bool {
+        self != Self::Busy
+    }
+}
+
 /// The rotated files of a directory.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
@@ -88,11 +95,11 @@ impl Catalogue {
             .flat_map(|(live, places)| places.iter().map(move |(place, entry)| name(live, *place, entry.packing)))
     }
 
-    /// The oldest file that nobody is busy with.
-    pub(super) fn oldest(&self) -> Option<RotatedName> {
+    /// The oldest file of those that have got so far.
+    pub(super) fn oldest(&self, may_go: impl Fn(Stage) -> bool) -> Option<RotatedName> {
         let first = |(live, places): (&String, &BTreeMap<Place, Entry>)| {
-            let idle = places.iter().find(|(_, entry)| entry.stage != Stage::Busy);
-            idle.map(|(place, entry)| name(live, *place, entry.packing))
+            let first = places.iter().find(|(_, entry)| may_go(entry.stage));
+            first.map(|(place, entry)| name(live, *place, entry.packing))
         };
         self.files.iter().filter_map(first).min()
     }
@@ -101,7 +108,7 @@ impl Catalogue {
     pub(super) fn surplus(&self, keep: usize) -> Vec<RotatedName> {
         let beyond = |(live, places): (&String, &BTreeMap<Place, Entry>)| {
             let surplus = places.iter().take(places.len().saturating_sub(keep));
-            let idle = surplus.filter(|(_, entry)| entry.stage != Stage::Busy);
+            let idle = surplus.filter(|(_, entry)| entry.stage.is_idle());
             idle.map(|(place, entry)| name(live, *place, entry.packing)).collect::<Vec<_>>()
         };
         let mut surplus: Vec<_> = self.files.iter().flat_map(beyond).collect();
@@ -119,15 +126,6 @@ impl Catalogue {
             }
         }
         any
-    }
-
-    /// The oldest file that was rotated and not yet taken care of.
-    pub(super) fn new_one(&self) -> Option<RotatedName> {
-        let first = |(live, places): (&String, &BTreeMap<Place, Entry>)| {
-            let new = places.iter().find(|(_, entry)| entry.stage == Stage::New);
-            new.map(|(place, entry)| name(live, *place, entry.packing))
-        };
-        self.files.iter().filter_map(first).min()
     }
 }
 
@@ -167,10 +165,10 @@ mod tests {
     fn the_oldest_of_all_goes_first_and_what_is_in_work_stays() {
         let mut catalogue =
             catalogue(&["b-2026-11-21.log", "a-2026-11-22.log", "a-2026-11-22@0002.log", "b-2026-11-23.log.gz"]);
-        assert_eq!(catalogue.oldest(), Some(parsed("b-2026-11-21.log")));
+        assert_eq!(catalogue.oldest(Stage::is_idle), Some(parsed("b-2026-11-21.log")));
         let busy = Entry { size: 10, packing: Packing::Plain, stage: Stage::Busy };
         catalogue.insert(&parsed("b-2026-11-21.log"), busy);
-        assert_eq!(catalogue.oldest(), Some(parsed("a-2026-11-22.log")));
+        assert_eq!(catalogue.oldest(Stage::is_idle), Some(parsed("a-2026-11-22.log")));
         assert_eq!(catalogue.surplus(1), [parsed("a-2026-11-22.log")]);
     }
 }

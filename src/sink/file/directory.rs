@@ -222,7 +222,7 @@ impl Directory {
     pub(super) fn give_up_oldest(&self) -> Option<(PathBuf, u64)> {
         let mut state = self.state();
         loop {
-            let oldest = state.catalogue.oldest()?;
+            let oldest = state.catalogue.oldest(Stage::is_idle)?;
             let entry = state.catalogue.remove(&oldest)?;
             let path = self.path.join(oldest.to_string());
             match fs::remove_file(&path) {
@@ -264,7 +264,7 @@ impl Directory {
         if state.ended {
             return Work::End;
         }
-        match state.catalogue.new_one() {
+        match state.catalogue.oldest(|stage| stage == Stage::New) {
             Some(name) => Work::Settle(name),
             None => {
                 if !std::mem::take(&mut state.work_waits) {
@@ -318,8 +318,9 @@ impl Directory {
         self.state().catalogue.surplus(keep)
     }
 
-    pub(super) fn oldest(&self) -> Option<RotatedName> {
-        self.state().catalogue.oldest()
+    /// The oldest file of those that have got so far.
+    pub(super) fn oldest(&self, may_go: impl Fn(Stage) -> bool) -> Option<RotatedName> {
+        self.state().catalogue.oldest(may_go)
     }
 
     /// Bytes in live and rotated files.

@@ -41,12 +41,12 @@ impl Keeper {
         loop {
             match self.directory.wait_for_work(LOOK_EVERY) {
                 Work::Settle(name) => {
-                    // What is beyond the limits need not be packed first.
-                    self.limit();
+                    // What is beyond its number need not be packed first; but what is packed may fit into the budget.
+                    self.limit(|stage| matches!(stage, Stage::Done | Stage::Failed));
                     self.settle(&name);
                 }
                 Work::Limit => {
-                    self.limit();
+                    self.limit(Stage::is_idle);
                     self.directory.tidy_list();
                 }
                 Work::End => return,
@@ -116,8 +116,8 @@ impl Keeper {
         }
     }
 
-    /// Deletes what is beyond the limits, the oldest first.
-    fn limit(&mut self) {
+    /// Deletes what is beyond the limits, the oldest first; for the budget's sake only what has got so far.
+    fn limit(&mut self, may_go: fn(Stage) -> bool) {
         let keeping = self.directory.keeping();
         if let Some(keep) = keeping.keep {
             let surplus = self.directory.surplus(keep.get() as usize);
@@ -129,7 +129,7 @@ impl Keeper {
         }
         self.measure();
         while self.directory.total() > max_total {
-            match self.directory.oldest() {
+            match self.directory.oldest(may_go) {
                 Some(oldest) => {
                     if !self.delete(vec![oldest], Why::Total(max_total)) {
                         return;

@@ -1,5 +1,7 @@
 //! Every event as text and as JSON, to the letter.
 
+mod parse;
+
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, Utc};
 use proptest::prelude::*;
 
@@ -457,7 +459,7 @@ fn some_answer(kind: AnswerKind) -> Answer {
     Answer { kind, seq: 4, sent, rtt: micro(5_200), ttl: Some(118), bytes: 64, from: None }
 }
 
-/// Berlin's change of the clocks in autumn 2026.
+/// Berlin's changes of the clocks in 2026.
 #[derive(Debug, Clone, Copy)]
 struct Berlin;
 
@@ -472,8 +474,18 @@ impl TimeZone for Berlin {
         MappedLocalTime::None
     }
 
-    fn offset_from_local_datetime(&self, _: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
-        MappedLocalTime::None
+    fn offset_from_local_datetime(&self, local: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+        let possible = |hours: i32| {
+            let offset = FixedOffset::east_opt(hours * 3600).unwrap();
+            (self.offset_from_utc_datetime(&(*local - offset)) == offset).then_some(offset)
+        };
+        // As chrono's `Local` has it, where the hour that passes twice includes its end.
+        let end = "2026-10-25T03:00:00".parse().unwrap();
+        match (if *local == end { FixedOffset::east_opt(7200) } else { possible(2) }, possible(1)) {
+            (Some(summer), Some(winter)) => MappedLocalTime::Ambiguous(summer, winter),
+            (Some(offset), None) | (None, Some(offset)) => MappedLocalTime::Single(offset),
+            (None, None) => MappedLocalTime::None,
+        }
     }
 
     fn offset_from_utc_date(&self, _: &NaiveDate) -> FixedOffset {
@@ -481,8 +493,9 @@ impl TimeZone for Berlin {
     }
 
     fn offset_from_utc_datetime(&self, utc: &NaiveDateTime) -> FixedOffset {
-        let change = instant("2026-10-25T01:00:00Z").as_nanos() / 1_000_000_000;
-        let hours = if utc.and_utc().timestamp() < change { 2 } else { 1 };
+        let [spring, autumn] = ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"].map(instant);
+        let second = Wall::from_nanos(utc.and_utc().timestamp().saturating_mul(1_000_000_000));
+        let hours = if (spring..autumn).contains(&second) { 2 } else { 1 };
         FixedOffset::east_opt(hours * 3600).unwrap()
     }
 }

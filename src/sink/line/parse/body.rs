@@ -3,10 +3,9 @@
 //! A host's name comes from the configuration and holds no spaces, but a resolver's words and the kernel's may be anything: so
 //! what stands before such words is looked for from the front, and the numbers at the end of an answer from the end.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::keys::Keys;
+use super::keys::{Keys, is_address};
 use crate::sink::line::outcome::Outcome;
 use crate::sink::line::text::mark;
 
@@ -34,11 +33,12 @@ fn answer(body: &str) -> Option<Keys<'_>> {
     };
     let keys =
         Keys { seq: Some(number(seq)?), rtt_ms: Some(decimal(rtt)?), ttl, bytes: Some(bytes), ..Keys::new(outcome) };
-    Some(match Peer::of(peer) {
-        // The address alone, for whoever answered has no name.
-        Peer::Address(stranger) if outcome == Outcome::DifferentAddress => Keys { from: Some(stranger.into()), ..keys },
-        peer => with_peer(keys, peer),
-    })
+    let peer = Peer::of(peer);
+    if let (Outcome::DifferentAddress, Peer::Address(stranger)) = (outcome, &peer) {
+        // An address alone, for whoever answered has no name.
+        return Some(Keys { from: Some((*stranger).into()), ..keys });
+    }
+    Some(with_peer(keys, peer))
 }
 
 /// Takes the mark off the end of an answer.
@@ -153,12 +153,6 @@ fn with_peer<'a>(keys: Keys<'a>, peer: Peer<'a>) -> Keys<'a> {
         Peer::Address(addr) | Peer::Both(addr) => Keys { addr: Some(addr.into()), ..keys },
         Peer::Name => keys,
     }
-}
-
-/// Whether a text is an address, with or without a zone.
-fn is_address(text: &str) -> bool {
-    let (ip, zone) = text.split_once('%').unwrap_or((text, "0"));
-    ip.parse::<IpAddr>().is_ok() && !zone.is_empty() && !zone.contains(char::is_whitespace)
 }
 
 /// Digits and nothing else.

@@ -4,10 +4,12 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::monitor::target::Name;
 use crate::sink::line::outcome::Outcome;
 use crate::sink::line::text::{mark, write_rtt};
 use crate::sink::line::{Shown, json};
@@ -71,10 +73,13 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// The keys of a line in JSON, `None` where it lacks what its outcome needs. Keys that are not known pass.
+    /// The keys of a line in JSON, `None` where it lacks what its outcome needs or names what is no target or no address. Keys
+    /// that are not known pass.
     pub(super) fn from_json(line: &'a str) -> Option<Self> {
         let keys: Self = serde_json::from_str(line).ok()?;
-        keys.write_text(&mut Nowhere).is_ok().then_some(keys)
+        let named = keys.target().is_none_or(|name| Name::new(name).is_some());
+        let addressed = [&keys.addr, &keys.from].into_iter().filter_map(text).all(is_address);
+        (named && addressed && keys.write_text(&mut Nowhere).is_ok()).then_some(keys)
     }
 
     pub(super) fn target(&self) -> Option<&str> {
@@ -128,7 +133,7 @@ impl<'a> Keys<'a> {
             }
             Outcome::AddressChanged => {
                 let (target, new) = (needed(self.target.as_ref())?, needed(self.addr.as_ref())?);
-                let old = needed(error()?.0.strip_prefix("was "))?;
+                let old = needed(error()?.0.strip_prefix("was ").filter(|old| is_address(old)))?;
                 write!(out, "address of {target} changed: {old} -> {new}")
             }
             Outcome::NotWritten => {
@@ -140,7 +145,13 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn text<'b>(value: &'b Option<Value>) -> Option<&'b str> {
+/// Whether a text is an address, with or without a zone.
+pub(super) fn is_address(text: &str) -> bool {
+    let (ip, zone) = text.split_once('%').unwrap_or((text, "0"));
+    ip.parse::<IpAddr>().is_ok() && !zone.is_empty() && !zone.contains(char::is_whitespace)
+}
+
+fn text<'b>(value: &'b Option<Value<'_>>) -> Option<&'b str> {
     value.as_ref().map(|value| &*value.0)
 }
 

@@ -26,6 +26,7 @@ impl StampFormat {
     /// Whether a date and a time of day can be had from its stamps: not from `%H:%M:%S`, which tells no date. Found out by
     /// reading stamps back, one of small numbers and one of large ones.
     pub fn is_readable(&self) -> bool {
+        // 2026-01-02T03:04:05Z and 2026-11-22T13:19:57Z.
         const INSTANTS: [Wall; 2] =
             [Wall::from_nanos(1_767_323_045_006_007_008), Wall::from_nanos(1_795_353_597_123_456_789)];
         /// A stamp without seconds means its minute.
@@ -183,13 +184,22 @@ impl Shown {
             let second = time.and_utc().timestamp() - i64::from(offset.local_minus_utc());
             Self { time, offset, earliest: second, latest: second }
         };
+        // chrono's `Local` takes the first second after an hour that passes twice for ambiguous as well.
+        let holds = |offset: FixedOffset| {
+            let utc = time.checked_sub_offset(offset);
+            utc.is_some_and(|utc| zone.offset_from_utc_datetime(&utc).fix() == offset)
+        };
         let offsets = || zone.offset_from_local_datetime(&time).map(|offset| offset.fix());
         Some(match told.map_or_else(offsets, MappedLocalTime::Single) {
             MappedLocalTime::Single(offset) => at(offset),
-            MappedLocalTime::Ambiguous(one, other) => {
-                let (one, other) = (at(one), at(other));
-                Self { earliest: one.earliest.min(other.earliest), latest: one.latest.max(other.latest), ..one }
-            }
+            MappedLocalTime::Ambiguous(one, other) => match (holds(one), holds(other)) {
+                (true, false) => at(one),
+                (false, true) => at(other),
+                (true, true) | (false, false) => {
+                    let (one, other) = (at(one), at(other));
+                    Self { earliest: one.earliest.min(other.earliest), latest: one.latest.max(other.latest), ..one }
+                }
+            },
             MappedLocalTime::None => Self::after_gap(time, zone)?,
         })
     }
