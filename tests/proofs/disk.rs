@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -71,6 +72,16 @@ impl Disk {
         fs::remove_file(self.filler()).expect("it is there");
         // Of ext4, this changes nothing.
         let _ = done(Command::new("mount").args(["-o", "remount,size=64m"]).arg(self.path()));
+    }
+
+    /// How often its device was asked to keep what it was given.
+    pub(crate) fn flushes(&self) -> u64 {
+        /// Its place in the device's statistics (Documentation/admin-guide/iostats.rst).
+        const FLUSHES: usize = 15;
+        let device = fs::metadata(self.path()).expect("it is mounted").dev();
+        let device = format!("{}:{}", libc::major(device), libc::minor(device));
+        let stat = fs::read_to_string(format!("/sys/dev/block/{device}/stat")).expect("it is on a device");
+        stat.split_whitespace().nth(FLUSHES).and_then(|count| count.parse().ok()).expect("Linux 5.5 counts flushes")
     }
 
     fn filler(&self) -> PathBuf {

@@ -19,6 +19,7 @@ const STEADY: Weather = Weather { kinds: FAIR, targets_of_each: 100, interval: "
 const FAST: Weather = Weather { kinds: FAIR, targets_of_each: 1000, interval: "100ms" };
 
 const NEVER_ROTATED: &str = "layout = \"combined\"\nrotate = \"never\"";
+const FULL: &str = "No space left on device";
 
 /// Nobody looks at a disk more seldom than this to find that there is room.
 const NOTICED_WITHIN: u64 = 3_000_000_000;
@@ -79,29 +80,36 @@ const EDGE: u64 = 500_000_000;
 #[test]
 fn with_nothing_to_give_up_on_a_disk_in_memory_what_found_no_room_is_counted_to_the_line() {
     let Some(disk) = Disk::in_memory() else { return };
-    overflow("in memory", &disk);
+    overflow("in memory", &disk, "combined");
 }
 
 #[test]
 fn with_nothing_to_give_up_on_ext4_what_found_no_room_is_counted_to_the_line() {
     let Some(disk) = Disk::on_loop(64) else { return };
-    overflow("ext4", &disk);
+    overflow("ext4", &disk, "combined");
+}
+
+#[test]
+fn with_nothing_to_give_up_what_found_no_room_in_a_thousand_files_is_counted_to_the_line() {
+    let Some(disk) = Disk::on_loop(64) else { return };
+    overflow("ext4, a thousand files", &disk, "per-target");
 }
 
 /// Full for so long that what waits in memory finds no room there either.
-fn overflow(what: &str, disk: &Disk) {
-    const FULL: Duration = Duration::from_secs(12);
+fn overflow(what: &str, disk: &Disk, layout: &str) {
+    const TIME: Duration = Duration::from_secs(12);
     /// What waits, what it was copied from, and the queue before it.
     const WAITING: u64 = 64 << 20;
     let _turn = stage::alone();
     let Some(network) = Stage::new(&FAST.script()) else { return };
     let shelf = Shelf::new(&disk.path().join("logs"));
-    let pingtest = shelf.start(&network.namespace, NEVER_ROTATED, &FAST.config());
+    let keys = format!("layout = \"{layout}\"\nrotate = \"never\"");
+    let pingtest = shelf.start(&network.namespace, &keys, &FAST.config());
     await_lines(&shelf, &pingtest);
     let memory = stage::peak_memory(pingtest.id());
     let filled = wait::wall_nanos();
     disk.fill();
-    wait::pause(FULL);
+    wait::pause(TIME);
     let cleared = wait::wall_nanos();
     disk.make_room();
     let told = || shelf.readable().iter().any(|line| line.contains("\"not_written\"")).then_some(());
@@ -112,12 +120,12 @@ fn overflow(what: &str, disk: &Disk) {
     let account = Account::new(&found.lines, &journal);
     let [before, during] = [0..filled, filled..cleared].map(|span| Pace::new(&journal, span));
     say(&format!(
-        "disk full for {FULL:?}, {what}: {account}; {} MiB of memory; times between a target's probes before: {before}, meanwhile: {during}",
+        "disk full for {TIME:?}, {what}: {account}; {} MiB of memory; times between a target's probes before: {before}, meanwhile: {during}",
         memory >> 20
     ));
     assert!(account.adds_up(), "it does not add up: {account}");
     assert!(account.not_written > 0 && found.torn.is_empty(), "{account}, {:?}", found.torn);
-    assert!(account.causes.iter().all(|cause| cause == "No space left on device"), "{account}");
+    assert!(account.causes.iter().all(|cause| cause == FULL), "{account}");
     let (first, last) = (account.missing[0], account.missing[account.missing.len() - 1]);
     assert!(
         first >= filled && last <= cleared + NOTICED_WITHIN,
@@ -125,7 +133,55 @@ fn overflow(what: &str, disk: &Disk) {
     );
     assert!(memory <= WAITING, "{memory} bytes more than before");
     during.assert_like(&before, 10_000.0);
-    assert_eq!(ended.stderr.matches("No space left on device").count(), 1, "told once:\n{}", ended.stderr);
+    assert_eq!(ended.stderr.matches(FULL).count(), 1, "told once:\n{}", ended.stderr);
+}
+
+/// Too short each time for anything to be given up, and cut off amid a line nearly every time.
+#[test]
+fn a_disk_that_is_full_now_and_then_costs_no_line() {
+    let _turn = stage::together();
+    for (what, disk) in [("in memory", Disk::in_memory()), ("ext4", Disk::on_loop(32))] {
+        let (Some(disk), Some(network)) = (disk, Stage::new(&STEADY.script())) else { return };
+        let shelf = Shelf::new(&disk.path().join("logs"));
+        let pingtest = shelf.start(&network.namespace, NEVER_ROTATED, &STEADY.config());
+        await_lines(&shelf, &pingtest);
+        for episode in 1..=EPISODES {
+            disk.fill();
+            pingtest.wait_for("stderr", "word of the full disk", |text| text.matches(FULL).count() >= episode);
+            disk.make_room();
+            pingtest.wait_for("stderr", "word of its end", |text| text.matches("is written again").count() >= episode);
+        }
+        let ended = shelf::stop(pingtest);
+        let found = shelf.found();
+        let account = Account::new(&found.lines, &network.end());
+        say(&format!("full {EPISODES} times, {what}: {account}"));
+        assert!(account.is_whole() && found.torn.is_empty(), "{account}, {:?}", found.torn);
+        assert_eq!(ended.stderr.matches(FULL).count(), EPISODES, "each told once:\n{}", ended.stderr);
+    }
+}
+
+const EPISODES: usize = 5;
+
+#[test]
+fn stopped_on_a_full_disk_it_says_how_many_lines_are_lost() {
+    let _turn = stage::together();
+    let (Some(disk), Some(network)) = (Disk::in_memory(), Stage::new(&STEADY.script())) else { return };
+    let shelf = Shelf::new(&disk.path().join("logs"));
+    let pingtest = shelf.start(&network.namespace, NEVER_ROTATED, &STEADY.config());
+    await_lines(&shelf, &pingtest);
+    disk.fill();
+    pingtest.wait_for("stderr", "word of the full disk", |text| text.contains(FULL));
+    let stderr = shelf::stop(pingtest).stderr;
+    let told = stderr.lines().find_map(|line| line.strip_suffix(" lines are lost")?.rsplit(' ').next()?.parse().ok());
+    let told: u64 = told.unwrap_or_else(|| panic!("not told:\n{stderr}"));
+    let found = shelf.found();
+    let account = Account::new(&found.lines, &network.end());
+    say(&format!("stopped on a full disk: {told} lines are lost; {account}"));
+    assert!(found.torn.is_empty(), "{:?}", found.torn);
+    // The probes that were under way had a line each; the network saw them as well.
+    assert!(told > 0 && account.missing.len() as u64 >= told, "{told} told; {account}");
+    let targets = u64::from(STEADY.targets_of_each);
+    assert!(account.missing.len() as u64 <= told + targets, "{told} told; {account}");
 }
 
 #[test]
@@ -137,7 +193,7 @@ fn killed_on_a_full_disk_it_leaves_no_torn_line_once_there_is_room() {
         let pingtest = shelf.start(&network.namespace, NEVER_ROTATED, &STEADY.config());
         await_lines(&shelf, &pingtest);
         disk.fill();
-        pingtest.wait_for("stderr", "word of the full disk", |text| text.contains("No space left on device"));
+        pingtest.wait_for("stderr", "word of the full disk", |text| text.contains(FULL));
         let readable = shelf.readable();
         shelf::kill(pingtest);
         let torn = shelf.found().torn;

@@ -104,16 +104,17 @@ impl<'a> Round<'a> {
                 let readable = shelf.readable();
                 (shelf::kill(program), readable)
             }));
-            if kill % CLEAR_EVERY == 0 {
+            if kill % CLEAR_EVERY == 1 {
                 self.shelf.clear();
                 self.expected = self.shelf.found().lines.into_iter().collect();
             }
         }
+        let unpacked = self.shelf.names(State::Rotated);
         let last = self.live(|shelf, program| {
             let before = shelf.size(&shelf.names(State::Live));
             let grown = || shelf.size(&shelf.names(State::Live)) != before;
             wait::until(PATIENCE, || grown().then_some(())).expect("it writes");
-            wait::pause(Duration::from_millis(LIFE.end));
+            await_gone(shelf, &unpacked, "packed", |shelf| shelf.names(State::Rotated));
             let (at, readable) = (wait::wall_nanos(), shelf.readable());
             shelf::stop(program);
             (at, readable)
@@ -121,8 +122,25 @@ impl<'a> Round<'a> {
         assert_eq!((last.torn, last.pairs), (0, 0), "lines torn, files there twice after a stop");
         let parts: Vec<_> = self.shelf.hidden().into_iter().filter(|name| name.ends_with(".part")).collect();
         assert!(parts.is_empty(), "left behind: {parts:?}");
+        self.assert_all_are_known();
         lives.push(last);
         lives
+    }
+
+    /// Whatever was rotated, by whichever life, is deleted when it is one too many.
+    fn assert_all_are_known(&self) {
+        let past = |shelf: &Shelf| -> Vec<String> {
+            let names = [shelf.names(State::Rotated), shelf.names(State::Packed)].concat();
+            names.iter().map(|name| shelf::stem(name).to_owned()).collect()
+        };
+        let before = past(&self.shelf);
+        let old = shelf::by_name(&before).into_values().flat_map(|files| files[..files.len() - 1].to_vec());
+        let old: Vec<_> = old.cloned().collect();
+        assert!(!old.is_empty(), "the lives before have left too few files: {before:?}");
+        let keys = self.keys.replace("keep = 0", "keep = 1");
+        let program = self.shelf.start(&self.network.namespace, &keys, self.config);
+        await_gone(&self.shelf, &old, "deleted", past);
+        shelf::stop(program);
     }
 
     /// One life. `end` ends it, and tells when and what could be read just before.
@@ -142,6 +160,12 @@ impl<'a> Round<'a> {
         self.expected = there;
         Life { started, killed, lines, torn: found.torn.len(), pairs: found.pairs }
     }
+}
+
+fn await_gone(shelf: &Shelf, files: &[String], what: &str, there: impl Fn(&Shelf) -> Vec<String>) {
+    let left = |there: &[String]| files.iter().filter(|file| there.contains(file)).cloned().collect::<Vec<_>>();
+    let gone = wait::until(PATIENCE, || left(&there(shelf)).is_empty().then_some(()));
+    gone.unwrap_or_else(|| panic!("not {what}: {:?}", left(&there(shelf))));
 }
 
 fn doubled(lines: &[String]) -> Vec<&String> {

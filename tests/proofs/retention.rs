@@ -22,7 +22,7 @@ const ENOUGH: usize = 100;
 fn keep_leaves_the_newest_files_of_each_name_and_what_others_put_there() {
     let rotated = play("keep = 3", "keep = 3\nmax_total = \"1GiB\"", |_, _| ());
     let Some((shelf, _dir)) = rotated else { return };
-    for (name, files) in by_name(&past(&shelf)) {
+    for (name, files) in shelf::by_name(&past(&shelf)) {
         assert!(files.len() <= 3, "{name} has {files:?}");
     }
 }
@@ -79,19 +79,9 @@ fn past(shelf: &Shelf) -> Vec<String> {
     Foreign::without([shelf.names(State::Rotated), shelf.names(State::Packed)].concat())
 }
 
-/// The files of each live file, the oldest first.
-fn by_name(names: &[String]) -> BTreeMap<&str, Vec<&String>> {
-    let mut files = BTreeMap::<_, Vec<_>>::new();
-    for name in names {
-        files.entry(name.split('-').next().unwrap_or(name)).or_default().push(name);
-    }
-    files.values_mut().for_each(|files| files.sort_by_key(|name| shelf::stem(name)));
-    files
-}
-
 /// Each is told once, those of a live file in the order of their age.
 fn assert_told_in_order(deleted: &[String], stderr: &str) {
-    for (name, files) in by_name(deleted) {
+    for (name, files) in shelf::by_name(deleted) {
         let places: Vec<_> = files
             .iter()
             .map(|file| stderr.match_indices(file.as_str()).map(|(at, _)| at).collect::<Vec<_>>())
@@ -102,8 +92,8 @@ fn assert_told_in_order(deleted: &[String], stderr: &str) {
 }
 
 fn assert_newest_are_left(deleted: &[String], left: &[String]) {
-    let left = by_name(left);
-    for (name, deleted) in by_name(deleted) {
+    let left = shelf::by_name(left);
+    for (name, deleted) in shelf::by_name(deleted) {
         let oldest_left = left.get(name).map(|left| shelf::stem(left[0]));
         let newest_deleted = deleted.last().map(|newest| shelf::stem(newest));
         assert!(

@@ -3,7 +3,7 @@
 //! It knows how files are named (README.md) and has packed ones read by zstd(1) and gzip(1). Targets bear their addresses as names
 //! here, so that the first dash begins a date.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -192,6 +192,16 @@ fn state_of(name: &str) -> Option<State> {
 /// A name but for its endings.
 pub(crate) fn stem(name: &str) -> &str {
     name.rfind(".log").map_or(name, |end| &name[..end])
+}
+
+/// The files of each live file, the oldest first.
+pub(crate) fn by_name(names: &[String]) -> BTreeMap<&str, Vec<&String>> {
+    let mut files = BTreeMap::<_, Vec<_>>::new();
+    for name in names {
+        files.entry(name.split('-').next().unwrap_or(name)).or_default().push(name);
+    }
+    files.values_mut().for_each(|files| files.sort_by_key(|name| stem(name)));
+    files
 }
 
 /// Whole lines, and what stands behind the last.

@@ -1,4 +1,5 @@
-//! A disk that does not answer: probes leave as they did before, and every line is there when it answers again.
+//! A disk that does not answer: probes leave as they did before, and every line is there when it answers again. And how often a disk
+//! is asked to keep what it was given.
 
 use std::time::Duration;
 
@@ -40,4 +41,25 @@ fn a_disk_frozen_for_five_seconds_delays_no_probe_and_costs_no_line() {
     assert!(found.torn.is_empty(), "{:?}", found.torn);
     assert!(account.is_whole(), "{account}");
     during.assert_like(&before, 10_000.0);
+}
+
+/// By the device's own count. ext4 asks for it as well, when it commits its journal, every five seconds by itself.
+#[test]
+fn a_synced_log_is_handed_to_the_disk_about_once_a_second_and_another_is_not() {
+    let _turn = stage::alone();
+    let (Some(synced), Some(unsynced)) = (Disk::on_loop(64), Disk::on_loop(64)) else { return };
+    let Some(network) = Stage::new(&WEATHER.script()) else { return };
+    let [synced_to, unsynced_to] = [(&synced, "1s"), (&unsynced, "off")].map(|(disk, sync)| {
+        let shelf = Shelf::new(&disk.path().join("logs"));
+        let keys = format!("layout = \"combined\"\nrotate = \"never\"\nsync = \"{sync}\"");
+        let pingtest = shelf.start(&network.namespace, &keys, &WEATHER.config());
+        pingtest.wait_for("stderr", "sign that it works", |text| text.contains("probing"));
+        let before = disk.flushes();
+        wait::pause(SPAN);
+        let flushes = disk.flushes() - before;
+        shelf::stop(pingtest);
+        flushes
+    });
+    say(&format!("flushes of the device in {SPAN:?}: {synced_to} with sync = 1s, {unsynced_to} without"));
+    assert!((4..=20).contains(&synced_to) && unsynced_to <= 2, "{synced_to}, {unsynced_to}");
 }
