@@ -479,9 +479,10 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::Abandoned { path, not_written } => {
             error!("{} was given up, {not_written} lines are lost", path.display())
         }
-        Notice::Replaced { path, saved } => {
-            let saved = if *saved > 0 { format!(", its last {saved} bytes were saved") } else { String::new() };
-            warn!("{} was deleted or moved away{saved}", path.display())
+        Notice::Replaced { path, files, saved } => {
+            let saved = if *saved > 0 { format!(", with the last {saved} bytes written") } else { String::new() };
+            let others = if *files > 1 { format!(" and {} other files", files - 1) } else { String::new() };
+            info!("moved or deleted by somebody else, and made anew{saved}: {}{others}", path.display())
         }
         Notice::NotRotated { path, error } => error!("cannot rotate {}: {error}", path.display()),
         Notice::NotPacked { path, error } => error!("cannot compress {}: {error}", path.display()),
@@ -499,14 +500,14 @@ fn tell_of_deletion(paths: &[PathBuf], bytes: u64, why: Why) {
     /// Names in a line.
     const NAMES: usize = 50;
     let why = match why {
-        Why::Number(keep) => format!("each log keeps {keep}"),
-        Why::Total(max) => format!("all logs may take {max} bytes"),
+        Why::Number(keep) => format!("keep = {keep}"),
+        Why::Total(max) => format!("max_total, {max} bytes"),
         Why::DiskFull => "the disk is full".to_owned(),
     };
     let dir = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).display();
     for some in paths.chunks(NAMES) {
         let names = some.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
         let names = names.collect::<Vec<_>>().join(", ");
-        info!("deleted from {dir}, for {why} ({bytes} bytes in all): {names}");
+        info!("deleted from {dir} ({why}; {bytes} bytes in {} files): {names}", paths.len());
     }
 }

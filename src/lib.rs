@@ -5,7 +5,7 @@
 //! ```text
 //!  config ─► targets ─► schedule ─► icmp ─► sample ─► inflight ─┬─► window ─► summary
 //!                          ▲                                    └─► record ─► sink ─► file, standard output
-//!  clock ─► Now ───────────┘
+//!  clock ─► Now ───────────┘                                                            └─► rotated, packed, deleted by the keeper
 //! ```
 //!
 //! Data go one way. Nothing upstream ever waits for anything downstream: every record goes through a bounded queue, and a full
@@ -23,7 +23,7 @@
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
 //! | [`clock`] | the only reader of clocks; `rehearsal` in it sets them by a script, in builds for tests only |
 //! | [`resolve`] | names to addresses, on threads of its own |
-//! | [`sink`] | records → lines → files, on a thread of its own |
+//! | [`sink`] | records → lines → files, on a thread of its own; behind it the keeper, which packs and deletes what was rotated |
 //! | [`config`] | files as written → settings as used, or every problem at once |
 //! | [`logging`] | what the program says about itself |
 //! | `manual` | the manual page |

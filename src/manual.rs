@@ -82,7 +82,17 @@ in [diagnostics], which is info where it is not written.
 The configuration. As installed it explains every key.
 .TP
 .I /var/log/pingtest/NAME.log
-The lines of the target NAME.
+The lines of the target NAME; its name never changes.
+.TP
+.I /var/log/pingtest/NAME-2026-11-22.log.zst
+The lines of that day, rotated and compressed. Rotated by the hour it is NAME-2026-11-22T13; further files of the same time end in @0002
+and so on.
+.TP
+.I /var/log/pingtest/.pingtest.files
+What pingtest rotated, and so may delete once it is beyond the limits of [log]. Nothing else is ever deleted.
+.TP
+.I /var/log/pingtest/.pingtest.lock
+Locked by the process that writes to the directory; no other may. It holds the number of that process.
 .PP
 With
 .I file

@@ -132,11 +132,13 @@ pub enum Notice {
         /// Lines that were given up meanwhile.
         not_written: u64,
     },
-    /// A live file was deleted, or moved away, by somebody else; another takes its place.
+    /// Live files were deleted, or moved away, by somebody else; others take their place.
     Replaced {
-        /// The file.
+        /// The first of them.
         path: PathBuf,
-        /// Bytes of the deleted file that were written since it was last seen, and are in the new one.
+        /// How many.
+        files: usize,
+        /// Bytes of deleted files that were written since they were last seen, and are in the new ones.
         saved: u64,
     },
     /// A file's time is over and it cannot be rotated: it grows. Told once until a rotation works again.

@@ -218,3 +218,97 @@ impl fmt::Display for RotatedName {
         write!(f, "{SUFFIX}{}", self.packing.suffix())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::FixedOffset;
+
+    use super::*;
+
+    fn calendar(rotate: Rotate) -> Calendar<FixedOffset> {
+        Calendar::new(rotate, FixedOffset::east_opt(3600).unwrap())
+    }
+
+    /// An instant by its text in UTC.
+    fn at(text: &str) -> Wall {
+        Wall::from_nanos(text.parse::<DateTime<chrono::Utc>>().unwrap().timestamp_nanos_opt().unwrap())
+    }
+
+    #[test]
+    fn names_are_read_back_and_sort_by_time() {
+        let names = [
+            "web-2026-11-21.log.zst",
+            "web-2026-11-22.log.zst",
+            "web-2026-11-22@0002.log.gz",
+            "web-2026-11-22@0010.log",
+            "web-2026-11-22@1000.log",
+            "web-2026-11-22T00.log",
+            "web-2026-11-22T13.log",
+            "web-2026-11-22T13@0002.log",
+            "web-2026-11-23.log",
+        ];
+        assert!(names.is_sorted(), "as ls sorts them");
+        let parsed: Vec<_> = names.iter().map(|name| RotatedName::parse(name).unwrap()).collect();
+        assert!(parsed.is_sorted());
+        assert_eq!(parsed.iter().map(ToString::to_string).collect::<Vec<_>>(), names);
+        assert!(parsed.iter().all(|name| name.live == "web"));
+        assert_eq!(RotatedName::parse("a-b_c.d:e-2026-11-22.log").unwrap().live, "a-b_c.d:e");
+    }
+
+    #[test]
+    fn what_pingtest_would_not_call_a_file_is_none_of_its() {
+        let names = [
+            "",
+            "web.log",
+            "web-2026-11-22",
+            "web-2026-11-22.txt",
+            "web-2026-11-22.log.bz2",
+            "web-2026-11-22.log.zst.part",
+            "web-2026-13-01.log",
+            "web-2026-02-29.log",
+            "web-2026-1-01.log",
+            "web-20261122.log",
+            "web-2026-11-22T24.log",
+            "web-2026-11-22T1.log",
+            "web-2026-11-22t13.log",
+            "web-2026-11-22@1.log",
+            "web-2026-11-22@0001.log",
+            "web-2026-11-22@2.log",
+            "web-2026-11-22@.log",
+            "web-2026-11-22@00002.log",
+            "web-2026-11-22@99999999999.log",
+            "web2026-11-22.log",
+            "-2026-11-22.log",
+            "web-2026-11-2\u{661}.log",
+            "web-backup.log",
+        ];
+        for name in names {
+            assert_eq!(RotatedName::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_day_ends_at_local_midnight_and_a_week_on_sunday() {
+        let mut days = calendar(Rotate::Daily);
+        let file = days.begin(at("2026-11-22T10:00:00Z"));
+        assert!(!days.is_over(file, at("2026-11-22T22:59:59.999Z")));
+        assert!(days.is_over(file, at("2026-11-22T23:00:00Z")));
+        assert_eq!(days.label(file.at()).to_string(), "2026-11-22");
+        let mut weeks = calendar(Rotate::Weekly);
+        let file = weeks.begin(at("2026-11-18T10:00:00Z"));
+        assert!(!weeks.is_over(file, at("2026-11-22T22:59:59Z")));
+        assert!(weeks.is_over(file, at("2026-11-22T23:00:00Z")));
+        assert_eq!(weeks.label(file.at()).to_string(), "2026-11-16");
+    }
+
+    #[test]
+    fn a_clock_set_back_a_little_does_not_end_a_file_and_set_back_far_does() {
+        let mut hours = calendar(Rotate::Hourly);
+        let file = hours.begin(at("2026-11-22T10:00:00Z"));
+        assert!(!hours.is_over(file, at("2026-11-22T08:00:00Z")));
+        assert!(hours.is_over(file, at("2026-11-22T07:59:59Z")));
+        let mut never = calendar(Rotate::Never);
+        let file = never.begin(at("2026-11-22T10:00:00Z"));
+        assert!(!never.is_over(file, at("2036-11-22T10:00:00Z")) && !never.is_over(file, at("1970-01-01T00:00:00Z")));
+    }
+}

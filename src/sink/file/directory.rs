@@ -7,9 +7,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ pub(super) struct Directory {
     work: Condvar,
     /// Bytes in live files, as the writer counts them.
     live: AtomicU64,
-    /// Whether the writer is asked to rotate its largest file, for the sake of the budget.
-    relief_wanted: AtomicBool,
+    /// Bytes in live files that the writer is asked to rotate for the sake of the budget.
+    relief: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Directory {
             state: Mutex::new(state),
             work: Condvar::new(),
             live: AtomicU64::new(0),
-            relief_wanted: AtomicBool::new(false),
+            relief: AtomicU64::new(0),
         };
         match directory.ensure() {
             Err(error) if !is_full(&error) => Err(error),
@@ -246,13 +246,13 @@ impl Directory {
         }
     }
 
-    /// Whether the writer is to rotate its largest file; asked and answered once.
-    pub(super) fn relief_wanted(&self) -> bool {
-        self.relief_wanted.swap(false, Ordering::Relaxed)
+    /// Bytes in live files that the writer is to rotate; asked and answered once.
+    pub(super) fn relief(&self) -> u64 {
+        self.relief.swap(0, Ordering::Relaxed)
     }
 
-    pub(super) fn ask_for_relief(&self) {
-        self.relief_wanted.store(true, Ordering::Relaxed);
+    pub(super) fn ask_for_relief(&self, bytes: u64) {
+        self.relief.store(bytes, Ordering::Relaxed);
     }
 
     /// Waits for work, as the keeper; looks after the limits every so often even if there is none, for live files grow.
@@ -375,9 +375,16 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Opens what is pingtest's alone. Where somebody put a link in its place, what that leads to is not for us to write to.
+fn ours() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NOFOLLOW);
+    options
+}
+
 fn lock(dir: &Path) -> io::Result<File> {
     let path = dir.join(LOCK);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let mut file = ours().read(true).write(true).create(true).open(&path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             // Only for the eye: a full disk may take it away.
@@ -431,7 +438,7 @@ fn write_listed(dir: &Path, state: &State) -> io::Result<(File, usize)> {
     let (path, part) = (dir.join(LISTED), dir.join(format!("{LISTED}.part")));
     let names = state.catalogue.names().map(|name| format!("rotated {}\n", name.packed(Packing::Plain)));
     let lines: Vec<_> = names.chain(state.set_backs.iter().map(|line| format!("{line}\n"))).collect();
-    let written = File::create(&part).and_then(|mut file| {
+    let written = ours().write(true).create(true).truncate(true).open(&part).and_then(|mut file| {
         file.write_all(lines.concat().as_bytes())?;
         file.sync_all()?;
         fs::rename(&part, &path)
@@ -442,7 +449,7 @@ fn write_listed(dir: &Path, state: &State) -> io::Result<(File, usize)> {
     match written {
         Err(error) if !is_full(&error) => Err(error),
         Ok(()) | Err(_) => {
-            let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+            let mut file = ours().append(true).create(true).open(&path)?;
             if written_torn(&path) {
                 file.write_all(b"\n")?;
             }

@@ -97,8 +97,9 @@ impl Keeper {
                 Recovered::OriginalRemoved(_) => {
                     let packed = Packing::ALL.into_iter().map(|packing| name.packed(packing));
                     let found = packed.filter_map(|name| Some((name.packing, fs::metadata(self.path(&name)).ok()?)));
-                    let found = found.map(|(packing, meta)| Entry { size: meta.len(), packing, stage: Stage::Done });
-                    return Ok(Some(found.last().unwrap_or(entry)));
+                    let mut found =
+                        found.map(|(packing, meta)| Entry { size: meta.len(), packing, stage: Stage::Done });
+                    return Ok(Some(found.next_back().unwrap_or(entry)));
                 }
                 Recovered::Differs { packed, .. } => {
                     let told = format!("{} is there, and holds something else", packed.display());
@@ -135,7 +136,9 @@ impl Keeper {
                         return;
                     }
                 }
-                None => return self.directory.ask_for_relief(),
+                // What is yet to be packed comes first.
+                None if self.directory.oldest(Stage::is_idle).is_some() => return,
+                None => return self.directory.ask_for_relief(self.directory.total().saturating_sub(max_total)),
             }
         }
     }

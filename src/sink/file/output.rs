@@ -17,7 +17,7 @@ use chrono::Local;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::log_file::{Access, FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
-use super::own::Own;
+use super::own::{Found, Own};
 use super::queue::{Gap, Missed};
 use super::tenants::Tenants;
 use super::{Error, Layout, Losses, Notice, Notify, Output, Place};
@@ -227,29 +227,58 @@ impl Sink {
 
     /// Looks what became of the files: a file that was deleted or moved away is made anew, and with it its directory.
     pub(super) fn look(&mut self, thoroughly: Thoroughly, desk: &mut Desk) {
-        let touched = self.own.as_mut().is_none_or(Own::was_touched);
-        if touched || thoroughly == Thoroughly::Yes {
-            for index in 0..self.files.len() {
-                self.look_at(index, desk);
-            }
+        let found = self.own.as_mut().map_or(Found::Touched, Own::look);
+        if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
+            self.look_at_all(desk);
         }
-        if self.own.as_ref().is_some_and(Own::relief_wanted)
-            && let Some(largest) = (0..self.files.len()).max_by_key(|index| self.files[*index].size)
-        {
-            self.rotate(largest, desk);
+        if found == Found::Lost {
+            // Opening them anew takes the directory first.
+            self.close_files(desk);
+        }
+        self.relieve(desk);
+    }
+
+    fn look_at_all(&mut self, desk: &mut Desk) {
+        let (mut replaced, mut bytes) = (Vec::new(), 0);
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let before = file.size;
+            let Some(saved) = file.look(&mut desk.open, desk.look) else { continue };
+            if file.failure.is_some() {
+                desk.kept += saved as usize;
+            }
+            bytes += saved;
+            replaced.push((index, before));
+        }
+        let Some((first, _)) = replaced.first() else { return };
+        let path = self.files[*first].way.path().to_owned();
+        desk.tell(Notice::Replaced { path, files: replaced.len(), saved: bytes });
+        for (index, before) in replaced {
+            self.resized(index, before);
+            self.write_file(index, desk);
         }
     }
 
-    fn look_at(&mut self, index: usize, desk: &mut Desk) {
-        let file = &mut self.files[index];
-        let before = file.size;
-        let Some(saved) = file.look(&mut desk.open, desk.look) else { return };
-        if file.failure.is_some() {
-            desk.kept += saved as usize;
+    fn close_files(&mut self, desk: &mut Desk) {
+        for file in &mut self.files {
+            desk.open.pop(&file.id);
+            file.checked = false;
         }
-        desk.tell(Notice::Replaced { path: file.way.path().to_owned(), saved });
-        self.resized(index, before);
-        self.write_file(index, desk);
+    }
+
+    /// Rotates the largest files where live files alone go beyond the budget.
+    fn relieve(&mut self, desk: &mut Desk) {
+        let mut wanted = self.own.as_ref().map_or(0, Own::relief);
+        if wanted == 0 {
+            return;
+        }
+        let mut sizes: Vec<_> = self.files.iter().enumerate().map(|(index, file)| (file.size, index)).collect();
+        sizes.sort_unstable();
+        while let Some((size, index)) = sizes.pop()
+            && wanted > 0
+        {
+            wanted = wanted.saturating_sub(size);
+            self.rotate(index, desk);
+        }
     }
 
     /// Has the disk make sure of what was written, if it is time.

@@ -11,6 +11,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use chrono::Local;
 use rustix::fs::syncfs;
 
+use super::catalogue::Stage;
 use super::directory::{Directory, Look, is_full};
 use super::log_file::{LogFile, MAX_KEPT};
 use super::output::Desk;
@@ -44,6 +45,17 @@ pub(super) struct Own {
     not_rotated: bool,
     /// At which look a file was given up for want of room, until there is room again.
     gave_up: Option<u32>,
+}
+
+/// What became of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing.
+    AsItWas,
+    /// Something was changed in it.
+    Touched,
+    /// It is gone and cannot be made, or another process has it.
+    Lost,
 }
 
 impl Own {
@@ -142,19 +154,29 @@ impl Own {
         Ok(None)
     }
 
-    /// Whether somebody has changed something in the directory, or taken it away, since the last look.
-    pub(super) fn was_touched(&mut self) -> bool {
-        let look = self.directory().look();
-        let changed = self.seen.replace(look) != Some(look);
+    /// What others did to the directory since the last look. One that is gone is made anew; one whose lock is gone is locked again.
+    pub(super) fn look(&mut self) -> Found {
+        let directory = &self.tenancy.directory;
+        let mut look = directory.look();
         if look == Look::Gone {
-            self.directory().let_go();
+            directory.let_go();
+            if directory.ensure().is_ok() {
+                look = directory.look();
+            }
         }
+        let changed = self.seen.replace(look) != Some(look);
         // The clock that stamps a directory is coarse: what happened in the same tick shows at the next look only by looking.
-        mem::replace(&mut self.changing, changed) || changed
+        let touched = mem::replace(&mut self.changing, changed) || changed;
+        match look {
+            Look::Gone => Found::Lost,
+            Look::There(..) if touched => Found::Touched,
+            Look::There(..) => Found::AsItWas,
+        }
     }
 
-    pub(super) fn relief_wanted(&self) -> bool {
-        self.directory().relief_wanted()
+    /// Bytes in live files that are to be rotated for the sake of the budget.
+    pub(super) fn relief(&self) -> u64 {
+        self.directory().relief()
     }
 
     /// Takes note that there is room.
@@ -218,7 +240,9 @@ impl Own {
             }
         };
         let opened = File::open(dir);
-        if files.len() > SYNC_EACH
+        // What was rotated may not have been synced yet.
+        let rotated = self.directory().oldest(|stage| stage != Stage::Done).is_some();
+        if (files.len() > SYNC_EACH || rotated)
             && let Ok(dir) = &opened
         {
             synced(self.directory().path(), syncfs(dir).map_err(Into::into));

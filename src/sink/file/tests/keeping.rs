@@ -63,7 +63,7 @@ fn rotated_files_are_packed_and_the_next_process_goes_on_numbering() {
         let dir = tempfile::tempdir().unwrap();
         let output = kept(dir.path(), Keeping { max_size: NonZeroU64::new(200), packing, ..DAILY });
         for round in [1, 101] {
-            let mut log = Log::start_soon(&[output.clone()]);
+            let mut log = Log::start_soon(std::slice::from_ref(&output));
             log.write((round..round + 4).map(|seq| at(1, 12, reply("web", seq))));
             wait(|| {
                 names(dir.path()).iter().filter(|name| name.ends_with(suffix)).count() == usize::from(round > 1) + 1
@@ -147,6 +147,30 @@ fn a_second_log_in_the_same_directory_is_refused_and_one_file_in_it_is_not() {
     other.stop();
     log.stop();
     Log::start_soon(&[per_target(dir.path())]).stop();
+}
+
+#[test]
+fn a_lock_that_somebody_deleted_is_taken_again_and_one_that_another_took_stops_the_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join(".pingtest.lock");
+    let mut log = Log::per_target(dir.path());
+    log.write([reply("web", 1)]);
+    fs::remove_file(&lock).unwrap();
+    wait(|| lock.exists());
+    log.write([reply("web", 2)]);
+    log.expect_lines(&dir.path().join("web.log"), 2);
+
+    fs::remove_file(&lock).unwrap();
+    let taken = Writer::spawn(&[per_target(dir.path())], limits(8, 8), |_| None, |_| {}).unwrap();
+    wait(|| {
+        log.queue.push(reply("web", 3));
+        log.queue.flush();
+        log.notices.try_recv().is_ok_and(|notice| notice.contains("another pingtest"))
+    });
+    drop(taken.queue);
+    wait(|| fs::read_to_string(dir.path().join("web.log")).unwrap().contains("icmp_seq=3 "));
+    assert_eq!(log.notice(), format!("Recovered {}: 0", dir.path().display()));
+    log.stop();
 }
 
 #[test]
