@@ -1,6 +1,6 @@
 //! What is kept and what is deleted: so many files, so many bytes, the oldest first, and nothing that somebody else put there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};

@@ -63,9 +63,9 @@ impl Shelf {
         names
     }
 
-    /// The names of hidden files.
-    pub(crate) fn hidden(&self) -> Vec<String> {
-        self.all_names().into_iter().filter(|name| name.starts_with('.')).collect()
+    /// The names of files that are being made.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        self.all_names().into_iter().filter(|name| name.starts_with('.') && name.ends_with(".part")).collect()
     }
 
     fn all_names(&self) -> Vec<String> {
@@ -228,5 +228,5 @@ fn files_are_known_by_their_names_and_a_rotated_one_beside_its_packed_twin_count
     assert_eq!(shelf.names(State::Packed), ["10.1.0.7-2026-11-22.log.gz"]);
     fs::remove_file(shelf.path("10.1.0.7-2026-11-22.log")).expect("it is there");
     shelf.clear();
-    assert_eq!((shelf.names(State::Packed).len(), shelf.hidden().len()), (0, 1));
+    assert_eq!((shelf.names(State::Packed).len(), shelf.parts().len()), (0, 1));
 }
