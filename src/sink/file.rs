@@ -326,6 +326,11 @@ impl Control {
         self.send(Message::Replace(Sink::prepare_all(outputs, &self.tenants)?))
     }
 
+    /// Records that were handed over and are not yet rendered.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// Whether every line was written, and the log ends as soon as the disk has made sure of them.
     pub fn is_written(&self) -> bool {
         self.shared.is_written()

@@ -82,6 +82,10 @@ impl Shared {
         self.reopen.store(true, Ordering::Release);
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire)
     }
