@@ -24,6 +24,9 @@ const FULL: &str = "No space left on device";
 /// Nobody looks at a disk more seldom than this to find that there is room.
 const NOTICED_WITHIN: u64 = 3_000_000_000;
 
+/// Lines stand in a file in the order in which they were judged: a probe may overtake another by the network's delay and a stall. ns.
+const EDGE: u64 = 500_000_000;
+
 #[test]
 fn a_full_disk_in_memory_costs_its_oldest_rotated_files_and_no_other_line() {
     let Some(disk) = Disk::in_memory() else { return };
@@ -63,7 +66,8 @@ fn give_up_oldest(what: &str, disk: &Disk, compress: &str) {
         before.iter().zip(&given_up).all(|(oldest, given_up)| oldest == *given_up),
         "not the oldest: {given_up:?} of {before:?}"
     );
-    let places: Vec<_> = given_up.iter().map(|stem| ended.stderr.find(&format!("{stem}.log"))).collect();
+    let told = shelf::deletions(&ended.stderr);
+    let places: Vec<_> = given_up.iter().map(|stem| told.find(&format!("{stem}.log"))).collect();
     assert!(
         places.iter().all(Option::is_some) && places.is_sorted(),
         "{given_up:?} are not told in order:\n{}",
@@ -73,9 +77,6 @@ fn give_up_oldest(what: &str, disk: &Disk, compress: &str) {
     let newest = account.missing.last().expect("what was given up has no lines");
     assert!(*newest <= account.oldest_told + EDGE, "a line is missing that was not in the oldest files: {account}");
 }
-
-/// Lines stand in a file in the order in which they were judged: a probe may overtake another by the network's delay and a stall. ns.
-const EDGE: u64 = 500_000_000;
 
 #[test]
 fn with_nothing_to_give_up_on_a_disk_in_memory_what_found_no_room_is_counted_to_the_line() {
@@ -139,6 +140,7 @@ fn overflow(what: &str, disk: &Disk, layout: &str) {
 /// Too short each time for anything to be given up, and cut off amid a line nearly every time.
 #[test]
 fn a_disk_that_is_full_now_and_then_costs_no_line() {
+    const EPISODES: usize = 5;
     let _turn = stage::together();
     for (what, disk) in [("in memory", Disk::in_memory()), ("ext4", Disk::on_loop(32))] {
         let (Some(disk), Some(network)) = (disk, Stage::new(&STEADY.script())) else { return };
@@ -159,8 +161,6 @@ fn a_disk_that_is_full_now_and_then_costs_no_line() {
         assert_eq!(ended.stderr.matches(FULL).count(), EPISODES, "each told once:\n{}", ended.stderr);
     }
 }
-
-const EPISODES: usize = 5;
 
 #[test]
 fn stopped_on_a_full_disk_it_says_how_many_lines_are_lost() {

@@ -63,13 +63,13 @@ fn play(what: &str, limits: &str, look: impl Fn(&Shelf, &str)) -> Option<(Shelf,
         (seen.len() >= ENOUGH).then_some(())
     };
     wait::until(4 * PATIENCE, enough).unwrap_or_else(|| panic!("too few rotated files:\n{}", pingtest.text("stderr")));
-    let stderr = shelf::stop(pingtest).stderr;
+    let told = shelf::deletions(&shelf::stop(pingtest).stderr);
     foreign.assert_untouched();
     let left = past(&shelf);
     let deleted: Vec<_> = seen.into_iter().filter(|name| !left.contains(name)).collect();
     say(&format!("{what}: of {ENOUGH} rotated files {} were deleted", deleted.len()));
     assert!(deleted.len() >= ENOUGH / 4, "only {deleted:?} were deleted");
-    assert_told_in_order(&deleted, &stderr);
+    assert_told_in_order(&deleted, &told);
     assert_newest_are_left(&deleted, &left);
     Some((shelf, dir))
 }
@@ -80,14 +80,12 @@ fn past(shelf: &Shelf) -> Vec<String> {
 }
 
 /// Each is told once, those of a live file in the order of their age.
-fn assert_told_in_order(deleted: &[String], stderr: &str) {
+fn assert_told_in_order(deleted: &[String], told: &str) {
     for (name, files) in shelf::by_name(deleted) {
-        let places: Vec<_> = files
-            .iter()
-            .map(|file| stderr.match_indices(file.as_str()).map(|(at, _)| at).collect::<Vec<_>>())
-            .collect();
-        assert!(places.iter().all(|places| places.len() == 1), "not told once each: {files:?}\n{stderr}");
-        assert!(places.is_sorted(), "{name}: not the oldest first: {files:?}\n{stderr}");
+        let places: Vec<_> =
+            files.iter().map(|file| told.match_indices(file.as_str()).map(|(at, _)| at).collect::<Vec<_>>()).collect();
+        assert!(places.iter().all(|places| places.len() == 1), "not told once each: {files:?}\n{told}");
+        assert!(places.is_sorted(), "{name}: not the oldest first: {files:?}\n{told}");
     }
 }
 

@@ -189,6 +189,11 @@ fn state_of(name: &str) -> Option<State> {
     }
 }
 
+/// What is said of deletions.
+pub(crate) fn deletions(stderr: &str) -> String {
+    stderr.lines().filter(|line| line.contains("deleted from")).collect::<Vec<_>>().join("\n")
+}
+
 /// A name but for its endings.
 pub(crate) fn stem(name: &str) -> &str {
     name.rfind(".log").map_or(name, |end| &name[..end])

@@ -1,6 +1,5 @@
 //! Files and directories that somebody takes away while they are written: every line is in what was taken, or in what came after.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
@@ -67,14 +66,13 @@ impl Scene {
     }
 
     /// What is there at the end, together with what was taken away.
-    fn end(self, what: &str, taken: &[String]) -> Vec<String> {
+    fn end(self, what: &str, taken: &[String]) {
         shelf::stop(self.pingtest);
         let found = self.shelf.found();
         assert!(found.torn.is_empty(), "{:?}", found.torn);
         let account = Account::new(&[taken, &found.lines].concat(), &self.network.end());
         say(&format!("{what}: {account}"));
         assert!(account.is_whole(), "{account}");
-        found.lines
     }
 }
 
@@ -189,7 +187,5 @@ fn a_directory_that_cannot_be_written_for_a_while_costs_no_line() {
     wait::until(PATIENCE, grown).unwrap_or_else(|| panic!("it does not go on:\n{}", scene.pingtest.text("stderr")));
     let told = scene.pingtest.text("stderr").matches("Read-only file system").count();
     assert_eq!(told, 1, "told once:\n{}", scene.pingtest.text("stderr"));
-    let lines = scene.end("read-only for a while", &[]);
-    let once: BTreeSet<_> = lines.iter().collect();
-    assert_eq!(once.len(), lines.len());
+    scene.end("read-only for a while", &[]);
 }
