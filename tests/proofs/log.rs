@@ -162,7 +162,7 @@ fn reason(words: &str) -> Outcome {
     }
 }
 
-fn nanos(stamp: &str) -> u64 {
+pub(crate) fn nanos(stamp: &str) -> u64 {
     let stamp = DateTime::parse_from_rfc3339(stamp).expect("JSON lines bear RFC 3339 stamps");
     stamp.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).expect("this century")
 }

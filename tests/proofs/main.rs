@@ -13,14 +13,23 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "made for tests/real, which uses all of it")]
 mod support;
 
+mod account;
 mod capture;
 mod confusion;
 mod details;
+mod disk;
+mod full_disk;
+mod kills;
 mod load;
 mod log;
 mod matrix;
 mod overload;
+mod pace;
+mod retention;
 mod rtt;
+mod shelf;
+mod slow_disk;
 mod stage;
+mod taken_away;
 mod truth;
 mod weather;

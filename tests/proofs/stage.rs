@@ -105,7 +105,7 @@ impl Pingtest {
 }
 
 /// `VmHWM` (proc(5)).
-fn peak_memory(pid: u32) -> u64 {
+pub(crate) fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is running");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
     peak.map_or(0, |kib: u64| kib * 1024)

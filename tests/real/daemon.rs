@@ -129,6 +129,28 @@ fn a_file_for_diagnostics_that_cannot_be_opened_is_told_and_nothing_starts() {
 }
 
 #[test]
+fn a_second_one_on_the_same_directory_is_refused_by_name_while_ping_may_write_there() {
+    let Some(host) = Namespace::new() else { return };
+    let mut daemon = Daemon::start(&host, Rights::Root, "[[target]]\nhost = \"127.0.0.1\"\ninterval = \"50ms\"\n");
+    daemon.expect_outcome("127.0.0.1", "reply");
+    let logs = daemon.program.dir().join("log");
+    let dir = program::directory();
+    let other = format!("[log]\ndir = {logs:?}\n[[target]]\nhost = \"127.0.0.2\"\n");
+    fs::write(dir.path().join("c.toml"), other).expect("the directory is ours");
+    let ended = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]).ended(STOPS_WITHIN);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let (dir, process) = (logs.to_str().expect("a plain path"), daemon.program.id().to_string());
+    assert!(ended.stderr.contains(dir) && ended.stderr.contains(&process), "{}", ended.stderr);
+    let file = logs.join("pingtest.log");
+    let file = file.to_str().expect("a plain path");
+    let pinged = program::run_in(&host, Rights::Root, &["ping", "-c", "1", "--json", "-o", file, "127.0.0.3"]);
+    assert_eq!(pinged.code, Some(0), "{pinged:?}");
+    daemon.rewind();
+    daemon.expect_outcome("127.0.0.3", "reply");
+    daemon.stop();
+}
+
+#[test]
 fn a_bad_configuration_starts_nothing_and_every_problem_is_told() {
     let dir = program::directory();
     let bad = "[defaults]\ninterval = \"5ms\"\n\n[[target]]\nhost = \"127.0.0.1\"\nsize = 65501\nport = 80\n";

@@ -73,7 +73,6 @@ impl Program {
     }
 
     /// Its process id.
-    #[allow(dead_code, reason = "for the proofs")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -1,6 +1,6 @@
 //! Waiting for something to come true, with a deadline.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// More than anything here takes on a machine that is busy with other things as well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,6 +26,14 @@ pub(crate) fn until<T>(within: Duration, mut look: impl FnMut() -> Option<T>) ->
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process, and has nothing else to do meanwhile")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Nanoseconds of CLOCK_REALTIME, as the simulated network's journal has them.
+#[allow(dead_code, reason = "for the proofs")]
+#[expect(clippy::disallowed_methods, reason = "it is held against another process's reading of the clock")]
+pub(crate) fn wall_nanos() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is not 1970");
+    u64::try_from(since_epoch.as_nanos()).expect("this century")
 }
 
 /// Measures how long something took.
