@@ -52,6 +52,8 @@ struct State {
     set_backs: VecDeque<String>,
     work_waits: bool,
     ended: bool,
+    /// Whether a keeper is at work.
+    kept: bool,
 }
 
 /// A directory that is ours.
@@ -108,6 +110,7 @@ impl Directory {
             set_backs: VecDeque::new(),
             work_waits: false,
             ended: false,
+            kept: false,
         };
         let directory = Self {
             path: path.to_owned(),
@@ -155,7 +158,7 @@ impl Directory {
         let (listed, lines) = write_listed(&self.path, &state)?;
         state.held = Some(Held { id, lock, listed, lines, torn: false });
         state.work_waits = true;
-        self.work.notify_one();
+        self.work.notify_all();
         Ok(())
     }
 
@@ -198,7 +201,7 @@ impl Directory {
             }
             state.catalogue.insert(&name, Entry { size, packing: Packing::Plain, stage: Stage::New });
             state.work_waits = true;
-            self.work.notify_one();
+            self.work.notify_all();
             return Ok(());
         }
     }
@@ -278,7 +281,19 @@ impl Directory {
     /// Sends the keeper home.
     pub(super) fn end(&self) {
         self.state().ended = true;
-        self.work.notify_one();
+        self.work.notify_all();
+    }
+
+    /// Takes note that a keeper comes or goes.
+    pub(super) fn set_kept(&self, kept: bool) {
+        self.state().kept = kept;
+        self.work.notify_all();
+    }
+
+    /// Waits until the keeper, which was sent home, has gone.
+    pub(super) fn wait_for_keeper(&self) {
+        let gone = self.work.wait_while(self.state(), |state| state.kept);
+        drop(gone.unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -287,7 +302,7 @@ impl Directory {
 
     fn wake_keeper(&self) {
         self.state().work_waits = true;
-        self.work.notify_one();
+        self.work.notify_all();
     }
 
     /// What is known of a rotated file.

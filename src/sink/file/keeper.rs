@@ -1,7 +1,7 @@
 //! The keeper: a thread of low priority that looks after a directory's rotated files. It syncs and packs them, and deletes those
 //! beyond the limits.
 //!
-//! Whatever it is doing when the process ends is settled by the next one. It waits for no line and no line waits for it.
+//! Whatever it is doing when the process is killed is settled by the next one. It waits for no line and no line waits for it.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +24,9 @@ const NICE: i32 = 19;
 /// Starts a keeper. It ends when it is told to ([`Directory::end`]) and what it is at is done.
 pub(super) fn spawn(directory: &Arc<Directory>, notify: &Notify) -> io::Result<()> {
     let mut keeper = Keeper { directory: Arc::clone(directory), notify: Arc::clone(notify), failing: false };
-    thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run()).map(drop)
+    directory.set_kept(true);
+    let started = thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run());
+    started.map(drop).inspect_err(|_| directory.set_kept(false))
 }
 
 struct Keeper {
@@ -32,6 +34,12 @@ struct Keeper {
     notify: Notify,
     /// Whether it was told that something cannot be synced, packed or deleted, and has not worked since.
     failing: bool,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.directory.set_kept(false);
+    }
 }
 
 impl Keeper {
@@ -129,7 +137,7 @@ impl Keeper {
             return;
         }
         self.measure();
-        while self.directory.total() > max_total {
+        while self.directory.total() > max_total && !self.directory.is_ended() {
             match self.directory.oldest(may_go) {
                 Some(oldest) => {
                     if !self.delete(vec![oldest], Why::Total(max_total)) {
@@ -145,7 +153,7 @@ impl Keeper {
 
     /// Looks how large the files are, for somebody else may have deleted some.
     fn measure(&self) {
-        for name in self.directory.names() {
+        for name in self.directory.names().into_iter().take_while(|_| !self.directory.is_ended()) {
             match fs::symlink_metadata(self.path(&name)) {
                 Ok(meta) => {
                     if let Some(entry) = self.directory.entry(&name) {
@@ -163,7 +171,7 @@ impl Keeper {
     /// Deletes files and says which; returns whether all are gone.
     fn delete(&mut self, names: Vec<RotatedName>, why: Why) -> bool {
         let (mut gone, mut bytes, mut all) = (Vec::new(), 0, true);
-        for name in names {
+        for name in names.into_iter().take_while(|_| !self.directory.is_ended()) {
             let Some(entry) = self.directory.forget(&name) else { continue };
             let path = self.path(&name);
             match fs::remove_file(&path) {

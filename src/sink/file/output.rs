@@ -146,6 +146,13 @@ impl Sink {
         }
     }
 
+    /// Ends what goes on in the background, for good.
+    pub(super) fn retire(&self) {
+        if let Some(own) = &self.own {
+            own.close();
+        }
+    }
+
     /// Takes over from the outputs before: from here on its limits hold.
     pub(super) fn take_over(&self) {
         if let Some(own) = &self.own {

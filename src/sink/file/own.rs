@@ -231,6 +231,12 @@ impl Own {
         }
     }
 
+    /// Sends the keeper home, and waits until it has brought what it is at to an end or back to its beginning.
+    pub(super) fn close(&self) {
+        self.directory().end();
+        self.directory().wait_for_keeper();
+    }
+
     /// Waits until files and directory are synced.
     pub(super) fn sync_now(&self, files: &[&LogFile], desk: &Desk) {
         let dir = self.directory().path();

@@ -53,6 +53,7 @@ impl Thread {
         self.finish();
         self.inbox.all_written();
         self.sync();
+        self.sinks.iter().for_each(Sink::retire);
     }
 
     /// How long to wait for a message: for ever where nothing is to be done meanwhile.
