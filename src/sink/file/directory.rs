@@ -221,23 +221,32 @@ impl Directory {
         state.remember_set_back(line);
     }
 
-    /// Deletes the oldest rotated file because the disk is full; tells which, and how large it was.
-    pub(super) fn give_up_oldest(&self) -> Option<(PathBuf, u64)> {
+    /// Deletes the oldest rotated file because the disk is full; tells which, and its size. One that the keeper is at makes room only
+    /// when the keeper has noticed, so that another goes with it.
+    pub(super) fn give_up_oldest(&self) -> (Vec<PathBuf>, u64) {
         let mut state = self.state();
-        loop {
-            let oldest = state.catalogue.oldest(Stage::is_idle)?;
-            let entry = state.catalogue.remove(&oldest)?;
+        let (mut gone, mut bytes) = (Vec::new(), 0);
+        while let Some(oldest) = state.catalogue.oldest(|_| true)
+            && let Some(entry) = state.catalogue.remove(&oldest)
+        {
             let path = self.path.join(oldest.to_string());
             match fs::remove_file(&path) {
-                Ok(()) => return Some((path, entry.size)),
+                Ok(()) => {
+                    gone.push(path);
+                    bytes += entry.size;
+                    if entry.stage.is_idle() {
+                        break;
+                    }
+                }
                 // Somebody else was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(_) => {
                     state.catalogue.insert(&oldest, entry);
-                    return None;
+                    break;
                 }
             }
         }
+        (gone, bytes)
     }
 
     /// Takes note of what a live file grew or shrank by.

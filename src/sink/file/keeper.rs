@@ -73,7 +73,7 @@ impl Keeper {
                 self.directory.forget(name);
             }
             Err(error) => {
-                if !self.directory.is_ended() {
+                if error.kind() != io::ErrorKind::Interrupted {
                     self.fail(name, error);
                 }
                 self.directory.update(name, Entry { stage: Stage::Failed, ..entry });
@@ -92,7 +92,13 @@ impl Keeper {
         }
         File::open(self.directory.path())?.sync_all()?;
         let packing = self.directory.keeping().packing;
-        let packed = archive::pack(&path, packing, &|| self.directory.is_ended())?;
+        let given_up = || self.directory.entry(name).is_none();
+        let packed = archive::pack(&path, packing, &|| self.directory.is_ended() || given_up());
+        if given_up() && packing != Packing::Plain {
+            // The disk is full, and the original was deleted for the room it took: what holds it now takes room as well.
+            let _ = fs::remove_file(self.path(&name.packed(packing)));
+        }
+        let packed = packed?;
         self.failing = false;
         Ok(Entry { size: fs::metadata(packed)?.len(), packing, stage: Stage::Done })
     }

@@ -115,7 +115,13 @@ impl Own {
     /// Gives a file that is written the name under which it is kept.
     pub(super) fn rotate(&mut self, file: &mut LogFile, desk: &mut Desk) {
         let Some(begun) = file.begun else { return };
-        match self.try_rotate(file, begun) {
+        let mut rotated = self.try_rotate(file, begun);
+        if let Err(error) = &rotated
+            && self.made_room(error, file, desk)
+        {
+            rotated = self.try_rotate(file, begun);
+        }
+        match rotated {
             Ok(None) => {
                 self.not_rotated = false;
                 desk.open.pop(&file.id);
@@ -193,13 +199,12 @@ impl Own {
             return false;
         }
         self.gave_up = Some(desk.look);
-        match self.directory().give_up_oldest() {
-            Some((path, bytes)) => {
-                desk.tell(Notice::Deleted { paths: vec![path], bytes, why: Why::DiskFull });
-                true
-            }
-            None => false,
+        let (paths, bytes) = self.directory().give_up_oldest();
+        let any = !paths.is_empty();
+        if any {
+            desk.tell(Notice::Deleted { paths, bytes, why: Why::DiskFull });
         }
+        any
     }
 
     pub(super) fn resized(&self, before: u64, after: u64) {
