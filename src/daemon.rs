@@ -155,14 +155,14 @@ impl Daemon {
             self.reload_again = true;
             return;
         }
+        // Whatever the configuration says: somebody may have moved the files, and wait for them to be let go.
+        self.parts.log.reopen();
         let (config, log, in_force) = (self.config.clone(), self.parts.log.clone(), self.log.clone());
         self.reload = Some(tokio::task::spawn_blocking(move || {
             let settings = config::load(&config, &environment())?;
             memory::give_back();
             permitted(&settings.targets)?;
-            if settings.log == in_force {
-                log.reopen();
-            } else {
+            if settings.log != in_force {
                 log.replace(&[output(&settings.log)])?;
             }
             Ok(settings)
@@ -487,9 +487,14 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::NotRotated { path, error } => error!("cannot rotate {}: {error}", path.display()),
         Notice::NotPacked { path, error } => error!("cannot compress {}: {error}", path.display()),
         Notice::NotDeleted { path, error } => error!("cannot delete {}: {error}", path.display()),
-        Notice::NotSynced { path, error } => {
-            error!("cannot sync {}: {error}; what was written to it last may be lost", path.display())
+        Notice::NotSynced { path, files, error } => {
+            let others = if *files > 1 { format!(" and {} other files", files - 1) } else { String::new() };
+            error!("cannot sync {}{others}: {error}; what was written last may be lost", path.display())
         }
+        Notice::Unlisted { dir, files } => warn!(
+            "{files} files in {} are called like rotated logs, but were not rotated here: they are left alone",
+            dir.display()
+        ),
         Notice::Deleted { paths, bytes, why } => tell_of_deletion(paths, *bytes, *why),
         Notice::StdoutClosed => debug!("nobody reads standard output any more"),
     }

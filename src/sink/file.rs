@@ -17,6 +17,7 @@
 mod catalogue;
 mod directory;
 mod keeper;
+mod list;
 mod log_file;
 mod output;
 mod own;
@@ -35,7 +36,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use directory::LISTED;
+pub use list::LISTED;
 pub use queue::Queue;
 
 use self::output::Sink;
@@ -174,8 +175,10 @@ pub enum Notice {
     /// What was written to a file may be lost with the next loss of power (fsync(2)): the system may have dropped it, so trying again
     /// would prove nothing.
     NotSynced {
-        /// The file.
+        /// The first of the files.
         path: PathBuf,
+        /// How many.
+        files: usize,
         /// Why.
         error: io::Error,
     },
@@ -185,6 +188,13 @@ pub enum Notice {
         path: PathBuf,
         /// Lines that were given up, those of the failure before included.
         not_written: u64,
+    },
+    /// Files that are called like rotated ones are not on the list of those that were rotated here: they are left alone.
+    Unlisted {
+        /// The directory.
+        dir: PathBuf,
+        /// How many.
+        files: usize,
     },
     /// The reader of standard output has gone (EPIPE); nothing more is written there.
     StdoutClosed,
@@ -314,8 +324,8 @@ impl Control {
         let _ = self.send(Message::Wake);
     }
 
-    /// Writes from here on to `outputs`. Records that were flushed before still go to the outputs they were meant for.
-    /// Files of targets that are gone are closed by this as well.
+    /// Writes from here on to `outputs`. Records that were flushed before still go to the outputs they were meant for. Where only the
+    /// limits of a directory are other ones, lines that wait for its disk go on waiting.
     ///
     /// Opens files in the calling thread, which must not be the driver's.
     ///
@@ -331,7 +341,7 @@ impl Control {
         self.shared.waiting()
     }
 
-    /// Whether every line was written, and the log ends as soon as the disk has made sure of them.
+    /// Whether every line was written or given up, and the log ends as soon as the disk has made sure of them.
     pub fn is_written(&self) -> bool {
         self.shared.is_written()
     }

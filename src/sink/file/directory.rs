@@ -1,15 +1,15 @@
 //! A directory of logs: whose it is, and which of its files pingtest rotated.
 //!
 //! One process at a time writes to a directory: it holds a lock on [`LOCK`] (flock(2)), which ends with the process however that ends.
-//! Every file is listed in [`LISTED`] before it gets the name of a rotated one, so that nothing is ever deleted for its name alone.
-//! The writer and the keeper share a directory; neither holds its state while it waits for the disk to do much.
+//! Every file is listed before it gets the name of a rotated one, so that nothing is ever deleted for its name alone. The writer and
+//! the keeper share a directory; neither holds its state while it packs, syncs or deletes for the limits.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,17 +18,14 @@ use rustix::io::Errno;
 
 use super::Keeping;
 use super::catalogue::{Catalogue, Entry, Stage};
+use super::list::{self, List, SetBacks, open, ours};
 use crate::monitor::time::Wall;
+use crate::sink::archive;
 use crate::sink::rotation::{Label, Packing, RotatedName, SUFFIX};
 
 /// The file that is locked. It holds the number of the process that holds the lock, for whoever is refused.
 const LOCK: &str = ".pingtest.lock";
-/// What pingtest did in the directory, a line each: `rotated NAME`, and `set-back FROM TO` where the clock was set back, in seconds
-/// since the epoch, for whoever searches the log by time.
-pub const LISTED: &str = ".pingtest.files";
-/// Lines about the clock that are kept.
-const SET_BACKS: usize = 1000;
-/// Lines of [`LISTED`] beyond twice those that matter after which it is written anew.
+/// Lines of the list beyond twice those that matter after which it is written anew.
 const SLACK: usize = 10_000;
 
 /// A directory and what is known of it.
@@ -36,9 +33,11 @@ const SLACK: usize = 10_000;
 pub(super) struct Directory {
     path: PathBuf,
     state: Mutex<State>,
-    /// Told when there is work for the keeper.
+    /// Told when there is work for the keeper, and when it goes.
     work: Condvar,
-    /// Bytes in live files, as the writer counts them.
+    /// Whether the directory is ours: as `State::held`, for whoever need not wait to know.
+    held: AtomicBool,
+    /// Bytes in live files.
     live: AtomicU64,
     /// Bytes in live files that the writer is asked to rotate for the sake of the budget.
     relief: AtomicU64,
@@ -47,13 +46,21 @@ pub(super) struct Directory {
 #[derive(Debug)]
 struct State {
     held: Option<Held>,
+    /// Which directory was held last.
+    last: Option<Inode>,
     keeping: Keeping,
     catalogue: Catalogue,
-    set_backs: VecDeque<String>,
+    set_backs: SetBacks,
+    /// Files that are called like rotated ones and are not listed, until that was told.
+    unlisted: usize,
     work_waits: bool,
+    /// The file that the keeper is at.
+    busy: Option<RotatedName>,
+    /// Whether the keeper is to leave that file, for what it writes takes the last room.
+    halt: bool,
     ended: bool,
-    /// Whether a keeper is at work.
-    kept: bool,
+    /// Whether there is a keeper.
+    has_keeper: bool,
 }
 
 /// A directory that is ours.
@@ -62,11 +69,7 @@ struct Held {
     /// Which it is: the path may lead to another one day.
     id: Inode,
     lock: File,
-    listed: File,
-    /// Lines in it.
-    lines: usize,
-    /// Whether it may end amid a line.
-    torn: bool,
+    list: List,
 }
 
 /// Device and inode.
@@ -92,6 +95,8 @@ pub(super) enum Work {
     Settle(RotatedName),
     /// Look after the limits.
     Limit,
+    /// Nothing for now: the directory is not ours.
+    Nothing,
     /// Nothing any more.
     End,
 }
@@ -105,17 +110,22 @@ impl Directory {
     pub(super) fn take(path: &Path, keeping: Keeping) -> io::Result<Arc<Self>> {
         let state = State {
             held: None,
+            last: None,
             keeping,
             catalogue: Catalogue::default(),
-            set_backs: VecDeque::new(),
+            set_backs: SetBacks::default(),
+            unlisted: 0,
             work_waits: false,
+            busy: None,
+            halt: false,
             ended: false,
-            kept: false,
+            has_keeper: false,
         };
         let directory = Self {
             path: path.to_owned(),
             state: Mutex::new(state),
             work: Condvar::new(),
+            held: AtomicBool::new(false),
             live: AtomicU64::new(0),
             relief: AtomicU64::new(0),
         };
@@ -139,24 +149,41 @@ impl Directory {
 
     /// Other limits from here on.
     pub(super) fn keep(&self, keeping: Keeping) {
-        self.state().keeping = keeping;
-        self.wake_keeper();
+        let mut state = self.state();
+        state.keeping = keeping;
+        state.work_waits = true;
+        self.work.notify_all();
     }
 
     /// Makes sure that the directory is there and ours.
     pub(super) fn ensure(&self) -> io::Result<()> {
-        let mut state = self.state();
-        if state.held.is_some() {
+        if self.held.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let mut state = self.state();
         fs::create_dir_all(&self.path)?;
         let lock = lock(&self.path)?;
         let id = inode_of(&fs::metadata(&self.path)?);
-        let (listed, set_backs) = read_listed(&self.path)?;
-        state.catalogue = catalogue(&self.path, &listed)?;
-        state.set_backs = set_backs;
-        let (listed, lines) = write_listed(&self.path, &state)?;
-        state.held = Some(Held { id, lock, listed, lines, torn: false });
+        let mut told = List::read(&self.path)?;
+        if state.last == Some(id) {
+            // Whoever deleted the list has not made us forget.
+            told.rotated.extend(state.catalogue.names().map(|name| name.packed(Packing::Plain)));
+            told.set_backs = std::mem::take(&mut state.set_backs);
+        }
+        let found = Found::new(&self.path, told.rotated, state.busy.as_ref())?;
+        let mut catalogue = found.catalogue;
+        if let Some(busy) = &state.busy
+            && state.last == Some(id)
+            && let Some(entry) = state.catalogue.get(busy)
+        {
+            // It may have neither name while it gets the other.
+            catalogue.insert(busy, entry);
+        }
+        let list = List::write(&self.path, catalogue.names(), &told.set_backs)?;
+        self.live.store(found.live, Ordering::Relaxed);
+        (state.catalogue, state.set_backs, state.unlisted) = (catalogue, told.set_backs, found.unlisted);
+        (state.held, state.last) = (Some(Held { id, lock, list }), Some(id));
+        self.held.store(true, Ordering::Relaxed);
         state.work_waits = true;
         self.work.notify_all();
         Ok(())
@@ -167,13 +194,12 @@ impl Directory {
         let state = self.state();
         let Some(held) = &state.held else { return Look::Gone };
         let lock_is_ours = || {
-            let (ours, there) = (held.lock.metadata().ok()?, fs::metadata(self.path.join(LOCK)).ok()?);
+            let (ours, there) = (held.lock.metadata().ok()?, fs::symlink_metadata(self.path.join(LOCK)).ok()?);
             Some(inode_of(&ours) == inode_of(&there))
         };
+        let is_ours = || lock_is_ours() == Some(true) && held.list.is_there(&self.path);
         match fs::metadata(&self.path) {
-            Ok(meta) if inode_of(&meta) == held.id && lock_is_ours() == Some(true) => {
-                Look::There(meta.mtime(), meta.mtime_nsec())
-            }
+            Ok(meta) if inode_of(&meta) == held.id && is_ours() => Look::There(meta.mtime(), meta.mtime_nsec()),
             Ok(_) | Err(_) => Look::Gone,
         }
     }
@@ -181,20 +207,22 @@ impl Directory {
     /// Lets go of a directory that is gone, so that [`Directory::ensure`] takes what is there in its place.
     pub(super) fn let_go(&self) {
         self.state().held = None;
+        self.held.store(false, Ordering::Relaxed);
     }
 
-    /// Gives a live file the name under which it is kept, and lists it.
-    pub(super) fn rotate(&self, live: &str, label: Label, size: u64) -> io::Result<()> {
+    /// Gives a live file the name under which it is kept, and lists it. Returns its path.
+    pub(super) fn rotate(&self, live: &str, label: Label, size: u64) -> io::Result<PathBuf> {
         let mut state = self.state();
         let mut number = state.catalogue.next_number(live, label);
         loop {
             let name = RotatedName { label, number, live: live.to_owned(), packing: Packing::Plain };
+            number = number.checked_add(1).ok_or(io::ErrorKind::AlreadyExists)?;
             if self.is_taken(&name) {
-                number = number.checked_add(1).ok_or(io::ErrorKind::AlreadyExists)?;
                 continue;
             }
-            state.list(&format!("rotated {name}"))?;
-            match rename_new(&self.path.join(format!("{live}{SUFFIX}")), &self.path.join(name.to_string())) {
+            state.held.as_mut().ok_or(io::ErrorKind::NotFound)?.list.add(&format!("rotated {name}"))?;
+            let path = self.path.join(name.to_string());
+            match rename_new(&self.path.join(format!("{live}{SUFFIX}")), &path) {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(()) => {}
@@ -202,7 +230,8 @@ impl Directory {
             state.catalogue.insert(&name, Entry { size, packing: Packing::Plain, stage: Stage::New });
             state.work_waits = true;
             self.work.notify_all();
-            return Ok(());
+            self.live_shrank(size);
+            return Ok(path);
         }
     }
 
@@ -214,48 +243,48 @@ impl Directory {
 
     /// Notes that the clock was set back from one time to another.
     pub(super) fn note_set_back(&self, from: Wall, to: Wall) {
-        let line = format!("set-back {} {}", Seconds(from), Seconds(to));
+        let line = list::set_back(from, to);
         let mut state = self.state();
-        // Without it lines of that hour are harder to find, which is no reason to stop writing them.
-        let _ = state.list(&line);
-        state.remember_set_back(line);
+        if let Some(held) = &mut state.held {
+            // Without it lines of that hour are harder to find, which is no reason to stop writing them.
+            let _ = held.list.add(&line);
+        }
+        state.set_backs.push(line);
     }
 
-    /// Deletes the oldest rotated file because the disk is full; tells which, and its size. One that the keeper is at makes room only
-    /// when the keeper has noticed, so that another goes with it.
-    pub(super) fn give_up_oldest(&self) -> (Vec<PathBuf>, u64) {
+    /// Has the keeper leave what it is at, for that may be what fills the disk; says whether it is at anything.
+    pub(super) fn halt_keeper(&self) -> bool {
         let mut state = self.state();
-        let (mut gone, mut bytes) = (Vec::new(), 0);
-        while let Some(oldest) = state.catalogue.oldest(|_| true)
+        state.halt = state.busy.is_some();
+        state.halt
+    }
+
+    /// Makes room on a full disk: deletes the oldest file that the keeper is not at, and returns it and its size.
+    pub(super) fn make_room(&self) -> Option<(PathBuf, u64)> {
+        let mut state = self.state();
+        while let Some(oldest) = state.catalogue.oldest(Stage::is_idle)
             && let Some(entry) = state.catalogue.remove(&oldest)
         {
             let path = self.path.join(oldest.to_string());
             match fs::remove_file(&path) {
-                Ok(()) => {
-                    gone.push(path);
-                    bytes += entry.size;
-                    if entry.stage.is_idle() {
-                        break;
-                    }
-                }
+                Ok(()) => return Some((path, entry.size)),
                 // Somebody else was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => {
-                    state.catalogue.insert(&oldest, entry);
-                    break;
-                }
+                Err(_) => state.catalogue.insert(&oldest, Entry { stage: Stage::Stuck, ..entry }),
             }
         }
-        (gone, bytes)
+        None
     }
 
-    /// Takes note of what a live file grew or shrank by.
-    pub(super) fn resized(&self, before: u64, after: u64) {
-        if after >= before {
-            self.live.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.live.fetch_sub(before - after, Ordering::Relaxed);
-        }
+    /// Takes note of what was written to live files, or of what they have to themselves.
+    pub(super) fn live_grew(&self, by: u64) {
+        self.live.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Takes note of what live files are rid of.
+    pub(super) fn live_shrank(&self, by: u64) {
+        let less = |live: u64| Some(live.saturating_sub(by));
+        let _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Bytes in live files that the writer is to rotate; asked and answered once.
@@ -269,20 +298,42 @@ impl Directory {
 
     /// Waits for work, as the keeper; looks after the limits every so often even if there is none, for live files grow.
     pub(super) fn wait_for_work(&self, patience: Duration) -> Work {
-        let state = self.state();
         let idle = |state: &mut State| !state.ended && !state.work_waits;
-        let (mut state, _) =
-            self.work.wait_timeout_while(state, patience, idle).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.work.wait_timeout_while(self.state(), patience, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.ended {
+            // In the same breath, so that nobody takes a keeper that goes for one that stays.
+            state.has_keeper = false;
+            self.work.notify_all();
             return Work::End;
         }
-        match state.catalogue.oldest(|stage| stage == Stage::New) {
-            Some(name) => Work::Settle(name),
+        match state.catalogue.new_one() {
+            _ if state.held.is_none() => {
+                state.work_waits = false;
+                Work::Nothing
+            }
+            Some(name) => {
+                state.busy = Some(name.clone());
+                Work::Settle(name)
+            }
             None => {
-                if !std::mem::take(&mut state.work_waits) {
-                    state.work_waits = state.catalogue.retry_failed();
-                }
+                state.work_waits = false;
                 Work::Limit
+            }
+        }
+    }
+
+    /// Takes note of what became of the file that the keeper was at; `None` where it is gone. A keeper that was halted rests a while.
+    pub(super) fn settled(&self, name: &RotatedName, entry: Option<Entry>) {
+        let mut state = self.state();
+        state.busy = None;
+        if std::mem::take(&mut state.halt) {
+            state.work_waits = false;
+        }
+        match entry {
+            Some(entry) => state.catalogue.update(name, entry),
+            None => {
+                state.catalogue.remove(name);
             }
         }
     }
@@ -293,25 +344,27 @@ impl Directory {
         self.work.notify_all();
     }
 
-    /// Takes note that a keeper comes or goes.
-    pub(super) fn set_kept(&self, kept: bool) {
-        self.state().kept = kept;
-        self.work.notify_all();
+    /// Has a keeper stay; says whether there is none, so that one is to be sent for.
+    pub(super) fn wants_keeper(&self) -> bool {
+        let mut state = self.state();
+        state.ended = false;
+        !std::mem::replace(&mut state.has_keeper, true)
     }
 
     /// Waits until the keeper, which was sent home, has gone.
     pub(super) fn wait_for_keeper(&self) {
-        let gone = self.work.wait_while(self.state(), |state| state.kept);
+        let gone = self.work.wait_while(self.state(), |state| state.has_keeper);
         drop(gone.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the keeper is to leave what it is at.
+    pub(super) fn is_halted(&self) -> bool {
+        let state = self.state();
+        state.ended || state.halt || state.held.is_none()
     }
 
     pub(super) fn is_ended(&self) -> bool {
         self.state().ended
-    }
-
-    fn wake_keeper(&self) {
-        self.state().work_waits = true;
-        self.work.notify_all();
     }
 
     /// What is known of a rotated file.
@@ -319,12 +372,9 @@ impl Directory {
         self.state().catalogue.get(name)
     }
 
-    /// Takes note of what became of a rotated file; where it was given up meanwhile, that stands.
+    /// Takes note of what became of a rotated file, if it is known.
     pub(super) fn update(&self, name: &RotatedName, entry: Entry) {
-        let mut state = self.state();
-        if state.catalogue.get(name).is_some() {
-            state.catalogue.insert(name, entry);
-        }
+        self.state().catalogue.update(name, entry);
     }
 
     /// Forgets a rotated file that is to be deleted, so that nobody else deletes or packs it.
@@ -332,14 +382,14 @@ impl Directory {
         self.state().catalogue.remove(name)
     }
 
-    /// Takes back what [`Directory::forget`] did.
-    pub(super) fn restore(&self, name: &RotatedName, entry: Entry) {
-        self.state().catalogue.insert(name, entry);
+    /// The names of the live files that have rotated ones.
+    pub(super) fn lives(&self) -> Vec<Arc<str>> {
+        self.state().catalogue.lives()
     }
 
-    /// The files beyond the `keep` latest of each live file, the oldest first.
-    pub(super) fn surplus(&self, keep: usize) -> Vec<RotatedName> {
-        self.state().catalogue.surplus(keep)
+    /// The files beyond the `keep` latest of a live file, the oldest first.
+    pub(super) fn surplus(&self, live: &str, keep: usize) -> Vec<RotatedName> {
+        self.state().catalogue.surplus(live, keep)
     }
 
     /// The oldest file of those that have got so far.
@@ -347,50 +397,61 @@ impl Directory {
         self.state().catalogue.oldest(may_go)
     }
 
+    /// Has what failed be tried again.
+    pub(super) fn retry_failed(&self) {
+        let mut state = self.state();
+        state.catalogue.retry_failed();
+        state.work_waits = true;
+    }
+
     /// Bytes in live and rotated files.
     pub(super) fn total(&self) -> u64 {
         self.live.load(Ordering::Relaxed).saturating_add(self.state().catalogue.bytes())
     }
 
-    /// The names of all rotated files.
-    pub(super) fn names(&self) -> Vec<RotatedName> {
-        self.state().catalogue.names().collect()
+    /// Looks how large the files are, for somebody else may have cut or deleted some.
+    pub(super) fn measure(&self) -> io::Result<()> {
+        let sizes = sizes(&self.path)?;
+        let mut state = self.state();
+        let names: Vec<_> = state.catalogue.names().collect();
+        for name in names {
+            match (sizes.get(&name.to_string()), state.catalogue.get(&name)) {
+                (Some(size), Some(entry)) => state.catalogue.update(&name, Entry { size: *size, ..entry }),
+                (None, Some(entry)) if entry.stage != Stage::Busy => {
+                    state.catalogue.remove(&name);
+                }
+                (None | Some(_), _) => {}
+            }
+        }
+        self.live.store(live(&sizes), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many files are called like rotated ones and are not listed; told once.
+    pub(super) fn unlisted(&self) -> usize {
+        std::mem::take(&mut self.state().unlisted)
+    }
+
+    /// Has the disk make sure of the list.
+    pub(super) fn sync_list(&self) -> io::Result<()> {
+        let handle = self.state().held.as_ref().map(|held| held.list.handle()).transpose()?;
+        handle.map_or(Ok(()), |file| file.sync_data())
+    }
+
+    /// Writes the list anew where it holds much that is of no use any more.
+    pub(super) fn tidy_list(&self) {
+        let mut state = self.state();
+        let useful = state.catalogue.count() + state.set_backs.len();
+        if state.held.as_ref().is_some_and(|held| held.list.lines() > 2 * useful + SLACK)
+            && let Ok(list) = List::write(&self.path, state.catalogue.names(), &state.set_backs)
+            && let Some(held) = &mut state.held
+        {
+            held.list = list;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes [`LISTED`] anew where it holds much that is of no use any more.
-    pub(super) fn tidy_list(&self) {
-        let mut state = self.state();
-        let useful = state.catalogue.count() + state.set_backs.len();
-        if state.held.as_ref().is_some_and(|held| held.lines > 2 * useful + SLACK)
-            && let Ok((listed, lines)) = write_listed(&self.path, &state)
-            && let Some(held) = &mut state.held
-        {
-            (held.listed, held.lines, held.torn) = (listed, lines, false);
-        }
-    }
-}
-
-impl State {
-    /// Adds a line to [`LISTED`].
-    fn list(&mut self, line: &str) -> io::Result<()> {
-        let held = self.held.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let line = format!("{}{line}\n", if held.torn { "\n" } else { "" });
-        held.torn = true;
-        held.listed.write_all(line.as_bytes())?;
-        held.torn = false;
-        held.lines += 1;
-        Ok(())
-    }
-
-    fn remember_set_back(&mut self, line: String) {
-        self.set_backs.push_back(line);
-        if self.set_backs.len() > SET_BACKS {
-            self.set_backs.pop_front();
-        }
     }
 }
 
@@ -399,16 +460,8 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Opens what is pingtest's alone. Where somebody put a link in its place, what that leads to is not for us to write to.
-fn ours() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NOFOLLOW);
-    options
-}
-
 fn lock(dir: &Path) -> io::Result<File> {
-    let path = dir.join(LOCK);
-    let mut file = ours().read(true).write(true).create(true).open(&path)?;
+    let mut file = open(&dir.join(LOCK), ours().read(true).write(true).create(true))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             // Only for the eye: a full disk may take it away.
@@ -438,80 +491,64 @@ fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
     }
 }
 
-/// What [`LISTED`] says. What is no line of ours is left out: a crash cut it off.
-fn read_listed(dir: &Path) -> io::Result<(BTreeSet<RotatedName>, VecDeque<String>)> {
-    let (mut names, mut set_backs) = (BTreeSet::new(), VecDeque::new());
-    let text = match fs::read(dir.join(LISTED)) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((names, set_backs)),
-        Err(error) => return Err(error),
-    };
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-        match line.split_once(' ') {
-            Some(("rotated", name)) => names.extend(RotatedName::parse(name)),
-            Some(("set-back", _)) => set_backs.push_back(line.to_owned()),
-            Some(_) | None => {}
-        }
-    }
-    set_backs.drain(..set_backs.len().saturating_sub(SET_BACKS));
-    Ok((names, set_backs))
+/// What is in a directory that is taken.
+struct Found {
+    catalogue: Catalogue,
+    /// Bytes in live files.
+    live: u64,
+    unlisted: usize,
 }
 
-/// Writes [`LISTED`] anew, at once or not at all; returns it and the number of its lines. Where the disk is full it stays what it was.
-fn write_listed(dir: &Path, state: &State) -> io::Result<(File, usize)> {
-    let (path, part) = (dir.join(LISTED), dir.join(format!("{LISTED}.part")));
-    let names = state.catalogue.names().map(|name| format!("rotated {}\n", name.packed(Packing::Plain)));
-    let lines: Vec<_> = names.chain(state.set_backs.iter().map(|line| format!("{line}\n"))).collect();
-    let written = ours().write(true).create(true).truncate(true).open(&part).and_then(|mut file| {
-        file.write_all(lines.concat().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, &path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    match written {
-        Err(error) if !is_full(&error) => Err(error),
-        Ok(()) | Err(_) => {
-            let mut file = ours().append(true).create(true).open(&path)?;
-            if written_torn(&path) {
-                file.write_all(b"\n")?;
+impl Found {
+    /// What is there of the `listed` files, whatever a kill has left of packing them cleared up; but for the one that is being packed.
+    fn new(dir: &Path, listed: Vec<RotatedName>, busy: Option<&RotatedName>) -> io::Result<Self> {
+        let mut sizes = sizes(dir)?;
+        let is_left = |name: &RotatedName| {
+            let part = |packing: Packing| sizes.contains_key(&format!(".{}.part", name.packed(packing)));
+            let there = |packing: Packing| sizes.contains_key(&name.packed(packing).to_string());
+            let packed = [Packing::Zstd, Packing::Gzip];
+            packed.into_iter().any(part) || there(Packing::Plain) && packed.into_iter().any(there)
+        };
+        let is_busy = |name: &RotatedName| busy.is_some_and(|busy| busy.packed(Packing::Plain) == *name);
+        let left: Vec<_> = listed.iter().filter(|name| is_left(name) && !is_busy(name)).collect();
+        if !left.is_empty() {
+            // What cannot be cleared up is met again when the file is to be packed, and told then.
+            archive::recover(dir, left);
+            sizes = self::sizes(dir)?;
+        }
+        let mut catalogue = Catalogue::default();
+        for name in &listed {
+            let found = Packing::ALL.into_iter().map(|packing| name.packed(packing));
+            let found = found.filter_map(|name| Some((sizes.get(&name.to_string())?, name))).next();
+            if let Some((size, name)) = found {
+                let stage = if name.packing == Packing::Plain { Stage::New } else { Stage::Done };
+                catalogue.insert(&name, Entry { size: *size, packing: name.packing, stage });
             }
-            Ok((file, lines.len()))
         }
+        let listed: BTreeSet<_> = listed.into_iter().collect();
+        let rotated = sizes.keys().filter_map(|name| RotatedName::parse(name));
+        let unlisted = rotated.filter(|name| !listed.contains(&name.packed(Packing::Plain))).count();
+        Ok(Self { catalogue, live: live(&sizes), unlisted })
     }
 }
 
-fn written_torn(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|byte| *byte != b'\n'))
-}
-
-/// What is there of the listed files.
-fn catalogue(dir: &Path, listed: &BTreeSet<RotatedName>) -> io::Result<Catalogue> {
-    let mut catalogue = Catalogue::default();
+/// The regular files in a directory, and their sizes.
+fn sizes(dir: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut sizes = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let Some(name) = entry.file_name().to_str().and_then(RotatedName::parse) else { continue };
-        let Ok(meta) = entry.metadata() else { continue };
-        if !meta.is_file() || !listed.contains(&name.packed(Packing::Plain)) {
-            continue;
-        }
-        let known = catalogue.get(&name);
-        // A file that is there both ways was being packed when the process ended: the keeper settles that.
-        if name.packing == Packing::Plain || known.is_none() {
-            let stage = if name.packing == Packing::Plain { Stage::New } else { Stage::Done };
-            catalogue.insert(&name, Entry { size: meta.len(), packing: name.packing, stage });
+        // One that has gone meanwhile is none.
+        if let (Ok(name), Ok(meta)) = (entry.file_name().into_string(), entry.metadata())
+            && meta.is_file()
+        {
+            sizes.insert(name, meta.len());
         }
     }
-    Ok(catalogue)
+    Ok(sizes)
 }
 
-/// Seconds since the epoch with nine decimals.
-struct Seconds(Wall);
-
-impl std::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (nanos, sign) = (self.0.as_nanos(), if self.0.as_nanos() < 0 { "-" } else { "" });
-        write!(f, "{sign}{}.{:09}", nanos.unsigned_abs() / 1_000_000_000, nanos.unsigned_abs() % 1_000_000_000)
-    }
+/// Bytes in files that are called like live ones.
+fn live(sizes: &BTreeMap<String, u64>) -> u64 {
+    let is_live = |name: &str| name.ends_with(SUFFIX) && RotatedName::parse(name).is_none();
+    sizes.iter().filter(|(name, _)| is_live(name)).map(|(_, size)| size).sum()
 }

@@ -5,7 +5,7 @@
 //! another. This module sets the bounds, but when to write, when to rotate, and whom to tell, is the output's to say.
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -24,8 +24,8 @@ use crate::sink::rotation::Begun;
 pub(super) const MAX_PENDING: usize = 256 * 1024;
 /// Bytes that all files together may keep for later, so that neither one nor ten thousand targets on a full disk fill the memory too.
 pub(super) const MAX_KEPT: usize = 16 * 1024 * 1024;
-/// Bytes of an empty buffer that stay allocated: a few dozen lines, times ten thousand targets.
-const IDLE_BUFFER: usize = 4 * 1024;
+/// Bytes of an empty buffer that stay allocated: some lines, times a hundred thousand targets.
+const IDLE_BUFFER: usize = 256;
 /// How far from its end the last whole line of a file is looked for. No line of ours comes near it.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
@@ -74,6 +74,8 @@ pub(super) struct LogFile {
     pub(super) begun: Option<Begun>,
     /// Whether it is known what the file held before.
     pub(super) learned: bool,
+    /// Bytes that were written to it, to be taken note of.
+    pub(super) gained: u64,
     /// Whether something was written that was not synced since.
     pub(super) unsynced: bool,
     /// At which look it was last tried in vain to rotate the file.
@@ -103,6 +105,7 @@ impl LogFile {
             size: 0,
             begun: None,
             learned: false,
+            gained: 0,
             unsynced: false,
             not_rotated: None,
             mark: (0, 0),
@@ -175,7 +178,8 @@ impl LogFile {
         self.pending.drain(..whole_lines);
         self.done -= whole_lines;
         if self.pending.is_empty() {
-            self.pending.shrink_to(IDLE_BUFFER);
+            // A file that all share is written all the time.
+            self.pending.shrink_to(if self.target.is_some() { IDLE_BUFFER } else { MAX_PENDING });
         }
         result
     }
@@ -202,6 +206,7 @@ impl LogFile {
                 Ok(count) => {
                     self.done += count;
                     self.size += count as u64;
+                    self.gained += count as u64;
                     self.unsynced = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -224,6 +229,7 @@ impl LogFile {
         if without.is_some_and(|len| file.set_len(len).is_ok()) {
             self.done -= cut;
             self.size = self.size.saturating_sub(cut as u64);
+            self.gained = self.gained.saturating_sub(cut as u64);
         }
     }
 
@@ -272,8 +278,11 @@ impl LogFile {
             return None;
         }
         let since = if self.mark.0 == look { self.mark.1 } else { self.size };
-        // Saved before what is pending; a file that was only moved has its lines still.
-        let saved = saved(&opened.file, since).unwrap_or_default();
+        // Before what is pending; a file that was only moved has its lines still, and one that others write to is not ours to save.
+        let saved = match self.way {
+            Way::Own(_) => saved(&opened.file, since).unwrap_or_default(),
+            Way::Path(_) | Way::Stream(_) | Way::Closed => Vec::new(),
+        };
         let saved = &saved[..whole_lines(&saved)];
         self.pending.splice(0..0, saved.iter().copied());
         self.done = 0;
@@ -282,18 +291,26 @@ impl LogFile {
         Some(saved.len() as u64)
     }
 
-    /// Waits until the disk has made sure of what was written (fdatasync(2)). A file that somebody else took away is left to them.
-    pub(super) fn sync(&self, open: &OpenFiles) -> io::Result<()> {
-        let synced = match open.peek(&self.id) {
-            Some(opened) => opened.file.sync_data(),
-            None => File::open(self.way.path()).and_then(|file| file.sync_data()),
-        };
-        synced.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    /// Looks how large the open file is: somebody may have cut it, as logrotate's copytruncate does.
+    pub(super) fn measure(&mut self, open: &OpenFiles) {
+        let len = open.peek(&self.id).and_then(|opened| opened.file.metadata().ok()).map(|meta| meta.len());
+        if let Some(len) = len.filter(|len| *len < self.size) {
+            self.size = len;
+            if len == 0 {
+                self.begun = None;
+            }
+        }
+    }
+
+    /// Whether this is the file that is open, if it is.
+    pub(super) fn is(&self, meta: &Metadata, open: &OpenFiles) -> bool {
+        open.peek(&self.id).is_none_or(|opened| opened.inode == inode_of(meta))
     }
 
     /// Forgets what is known of the file, which is to become another.
     pub(super) fn forget(&mut self) {
         (self.size, self.begun, self.learned, self.checked, self.unsynced) = (0, None, false, false, false);
+        self.mark = (0, 0);
     }
 }
 
@@ -306,6 +323,8 @@ fn whole_lines(text: &[u8]) -> usize {
 fn saved(file: &File, since: u64) -> io::Result<Vec<u8>> {
     let meta = file.metadata()?;
     let mut saved = Vec::new();
+    // One that is shorter was cut since: all that is in it was written after that.
+    let since = if meta.len() < since { 0 } else { since };
     if meta.is_file() && meta.nlink() == 0 && meta.len() > since {
         let room = (meta.len() - since).min(MAX_KEPT as u64);
         saved.resize(room as usize, 0);

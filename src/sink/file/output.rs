@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Local;
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::log_file::{Access, FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
@@ -66,6 +67,7 @@ impl Desk {
 #[derive(Debug)]
 pub(super) struct Sink {
     id: usize,
+    output: Output,
     /// Where it leads, for whoever is to be told.
     path: PathBuf,
     scheme: Scheme,
@@ -99,12 +101,14 @@ struct Episode {
 impl Sink {
     /// Makes outputs ready: their directories exist and they can be written.
     pub(super) fn prepare_all(outputs: &[Output], tenants: &Tenants) -> Result<Vec<Self>, Error> {
-        outputs.iter().enumerate().map(|(id, output)| Self::prepare(id, output, tenants)).collect()
+        outputs.iter().map(|output| Self::prepare(output, tenants)).collect()
     }
 
-    fn prepare(id: usize, output: &Output, tenants: &Tenants) -> Result<Self, Error> {
+    fn prepare(output: &Output, tenants: &Tenants) -> Result<Self, Error> {
+        let id = tenants.number();
         let mut sink = Self {
             id,
+            output: output.clone(),
             path: place_path(&output.place).to_owned(),
             scheme: Scheme::Shared,
             renderer: Renderer::new(&output.style, Local),
@@ -118,7 +122,11 @@ impl Sink {
         let shared = match &output.place {
             Place::Directory { dir, layout, keeping } => {
                 let own = Own::new(tenants.take(dir, *keeping)?, *keeping, &output.style.stamp);
-                eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| unusable(errno.into()))?;
+                match eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK) {
+                    // It was taken; where it could not be made, the disk is full, and it will be as soon as there is room.
+                    Ok(()) | Err(Errno::ENOENT) => {}
+                    Err(errno) => return Err(unusable(errno.into())),
+                }
                 sink.own = Some(own);
                 match layout {
                     Layout::PerTarget => None,
@@ -138,14 +146,6 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Leaves its directory to whoever takes over.
-    pub(super) fn leave(&mut self) {
-        for index in 0..self.files.len() {
-            let before = mem::take(&mut self.files[index].size);
-            self.resized(index, before);
-        }
-    }
-
     /// Ends what goes on in the background, for good.
     pub(super) fn retire(&self) {
         if let Some(own) = &self.own {
@@ -153,10 +153,24 @@ impl Sink {
         }
     }
 
-    /// Takes over from the outputs before: from here on its limits hold.
-    pub(super) fn take_over(&self) {
-        if let Some(own) = &self.own {
-            own.take_over();
+    /// Whether the files of `other` are the same, with the same lines in them.
+    pub(super) fn goes_on_as(&self, other: &Self) -> bool {
+        let layout = |output: &Output| match &output.place {
+            Place::Directory { layout, .. } => Some(layout.clone()),
+            Place::File { .. } | Place::Stdout => None,
+        };
+        let same_lines = self.output.style == other.output.style && layout(&self.output) == layout(&other.output);
+        let same_directory = self.own.as_ref().zip(other.own.as_ref()).is_some_and(|(a, b)| a.is_same_directory(b));
+        same_lines && same_directory
+    }
+
+    /// Has the limits of `other`, or its own, hold from here on.
+    pub(super) fn take_over(&mut self, other: Option<&Self>) {
+        if let Some(own) = &mut self.own {
+            own.take_over(other.and_then(|other| other.own.as_ref()));
+            for file in &mut self.files {
+                file.begun = file.begun.map(|begun| own.begin(begun.at()));
+            }
         }
     }
 
@@ -200,7 +214,10 @@ impl Sink {
         let mut dirty = mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             self.files[index].dirty = false;
-            self.write_file(index, desk);
+            // What failed is tried again at its time, not with each line.
+            if self.files[index].failure.is_none() {
+                self.write_file(index, desk);
+            }
         }
         self.dirty = dirty;
     }
@@ -214,11 +231,16 @@ impl Sink {
         }
     }
 
-    /// Closes every file, for it may be another when it is opened again.
+    /// Takes note that its files are to be closed, and may be others when they are opened again.
     pub(super) fn reopen(&mut self, desk: &mut Desk) {
         self.look(Thoroughly::Yes, desk);
-        if self.own.as_ref().is_some_and(Own::syncs) {
-            self.sync_now(desk);
+        if let Some(own) = &mut self.own
+            && own.syncs()
+            && own.is_syncer_idle()
+        {
+            // What was moved away is not found by its name any more.
+            take_unsynced(&mut self.files).for_each(drop);
+            own.sync(Vec::new(), true);
         }
         self.files.iter_mut().for_each(|file| file.checked = false);
         if let Scheme::Shared = self.scheme {
@@ -234,7 +256,8 @@ impl Sink {
 
     /// Looks what became of the files: a file that was deleted or moved away is made anew, and with it its directory.
     pub(super) fn look(&mut self, thoroughly: Thoroughly, desk: &mut Desk) {
-        let found = self.own.as_mut().map_or(Found::Touched, Own::look);
+        let is_failing = self.is_failing();
+        let found = self.own.as_mut().map_or(Found::Touched, |own| own.look(is_failing));
         if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
             self.look_at_all(desk);
         }
@@ -254,15 +277,15 @@ impl Sink {
                 desk.kept += saved as usize;
             }
             bytes += saved;
-            replaced.push((index, before));
+            if let Some(own) = &self.own {
+                own.live_shrank(before);
+            }
+            replaced.push(index);
         }
-        let Some((first, _)) = replaced.first() else { return };
+        let Some(first) = replaced.first() else { return };
         let path = self.files[*first].way.path().to_owned();
         desk.tell(Notice::Replaced { path, files: replaced.len(), saved: bytes });
-        for (index, before) in replaced {
-            self.resized(index, before);
-            self.write_file(index, desk);
-        }
+        replaced.into_iter().for_each(|index| self.write_file(index, desk));
     }
 
     fn close_files(&mut self, desk: &mut Desk) {
@@ -284,7 +307,9 @@ impl Sink {
             && wanted > 0
         {
             wanted = wanted.saturating_sub(size);
-            self.rotate(index, desk);
+            if self.is_written(index, desk) {
+                self.rotate(index, desk);
+            }
         }
     }
 
@@ -292,7 +317,7 @@ impl Sink {
     pub(super) fn sync(&mut self, now: Instant) {
         let Some(own) = &mut self.own else { return };
         if own.sync_is_due(now) {
-            own.sync(take_unsynced(&mut self.files).map(|file| file.way.path().to_owned()).collect());
+            own.sync(take_unsynced(&mut self.files).map(|file| file.way.path().to_owned()).collect(), false);
         }
     }
 
@@ -303,15 +328,18 @@ impl Sink {
 
     /// Waits until the disk has made sure of what was written.
     pub(super) fn sync_now(&mut self, desk: &mut Desk) {
-        let Some(own) = &self.own else { return };
-        let written: Vec<_> = take_unsynced(&mut self.files).collect();
-        if !written.is_empty() {
-            own.sync_now(&written, desk);
+        if let Some(own) = &mut self.own {
+            own.sync_now(take_unsynced(&mut self.files).map(|file| file.way.path().to_owned()).collect(), desk);
         }
     }
 
-    /// Gives up whatever is still unwritten.
-    pub(super) fn abandon(&mut self, desk: &mut Desk) {
+    /// Writes what can be written, for the last time, and gives up the rest.
+    pub(super) fn finish(&mut self, desk: &mut Desk) {
+        self.retry(desk);
+        self.abandon(desk);
+    }
+
+    fn abandon(&mut self, desk: &mut Desk) {
         if !self.is_failing() {
             return;
         }
@@ -354,8 +382,7 @@ impl Sink {
         if !self.files[index].learned {
             self.learn(index, desk);
         }
-        let (Some(own), file) = (&mut self.own, &self.files[index]) else { return };
-        if own.is_over(file, at, desk.look) {
+        if self.is_over(index, at, desk) && self.is_written(index, desk) && self.is_over(index, at, desk) {
             self.rotate(index, desk);
         }
         if let Some(own) = &mut self.own {
@@ -363,34 +390,33 @@ impl Sink {
         }
     }
 
+    fn is_over(&mut self, index: usize, at: Wall, desk: &Desk) -> bool {
+        let file = &self.files[index];
+        self.own.as_mut().is_some_and(|own| own.is_over(file, at, desk.look))
+    }
+
+    /// Writes what is pending and looks how large the file is then; says whether all is written.
+    fn is_written(&mut self, index: usize, desk: &mut Desk) -> bool {
+        self.write_file(index, desk);
+        self.files[index].measure(&desk.open);
+        self.files[index].failure.is_none()
+    }
+
     /// Finds out what a file held before, when it was begun above all.
     fn learn(&mut self, index: usize, desk: &mut Desk) {
         let (Some(own), file) = (&mut self.own, &mut self.files[index]) else { return };
-        let before = file.size;
         let mut access = Access { open: &mut desk.open, home: Some(own.directory()), look: desk.look };
         // What cannot be opened cannot be written either, and then the operator will hear of it.
         if file.ensure_open(&mut access).is_ok() && !file.learned {
             file.learned = true;
             file.begun = own.begun(file.way.path());
         }
-        self.resized(index, before);
     }
 
     /// Rotates a file whose lines are all written.
     fn rotate(&mut self, index: usize, desk: &mut Desk) {
-        self.write_file(index, desk);
-        let (Some(own), file) = (&mut self.own, &mut self.files[index]) else { return };
-        if file.failure.is_some() {
-            return;
-        }
-        let before = file.size;
-        own.rotate(file, desk);
-        self.resized(index, before);
-    }
-
-    fn resized(&mut self, index: usize, before: u64) {
-        if let Some(own) = &self.own {
-            own.resized(before, self.files[index].size);
+        if let Some(own) = &mut self.own {
+            own.rotate(&mut self.files[index], desk);
         }
     }
 
@@ -432,7 +458,6 @@ impl Sink {
         if file.failure.is_some() {
             desk.kept -= file.pending.len();
         }
-        let before = file.size;
         let written = loop {
             let mut access =
                 Access { open: &mut desk.open, home: self.own.as_ref().map(Own::directory), look: desk.look };
@@ -442,9 +467,8 @@ impl Sink {
                 written => break written,
             }
         };
-        self.resized(index, before);
-        if let (Ok(()), Some(own)) = (&written, &mut self.own) {
-            own.has_room();
+        if let Some(own) = &self.own {
+            own.live_grew(mem::take(&mut file.gained));
         }
         match written {
             Ok(()) => self.succeeded(index, desk),
@@ -528,7 +552,7 @@ mod tests {
     fn a_reader_of_stdout_that_goes_ends_that_output_alone() {
         let (reader, writer) = io::pipe().unwrap();
         let tenants = Tenants::new(Arc::new(|_| {}));
-        let mut sink = Sink::prepare(0, &Output { place: Place::Stdout, style: style() }, &tenants).unwrap();
+        let mut sink = Sink::prepare(&Output { place: Place::Stdout, style: style() }, &tenants).unwrap();
         sink.files = vec![LogFile::new(FileId(0, 0), Way::Stream(OwnedFd::from(writer).into()), None)];
         let (notices, told) = mpsc::channel();
         let mut desk = desk(move |notice| notices.send(format!("{notice:?}")).unwrap());

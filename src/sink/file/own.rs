@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
 
 use chrono::Local;
-use rustix::fs::syncfs;
 
 use super::catalogue::Stage;
 use super::directory::{Directory, Look, is_full};
-use super::log_file::{LogFile, MAX_KEPT};
+use super::log_file::LogFile;
 use super::output::Desk;
 use super::syncer::Batch;
 use super::tenants::Tenancy;
@@ -23,8 +22,14 @@ use crate::sink::line::StampFormat;
 use crate::sink::line::parse::Parser;
 use crate::sink::rotation::{Begun, Calendar, SUFFIX};
 
-/// Files that are synced one by one when the log ends; more of them are synced with all that their file system holds (syncfs(2)).
-const SYNC_EACH: usize = 64;
+/// Bytes beyond those that wait that may be given up on a full disk at a time: what is written meanwhile, and what file systems round
+/// up to.
+const ALLOWANCE: u64 = 1 << 20;
+/// Looks, about a second each, for which nothing is given up after that did not help: somebody else fills the disk, or something
+/// else holds what was deleted, such as a snapshot.
+const FUTILE: u32 = 60;
+/// Bytes of a file in which its first line ends, if it is one of ours.
+const FIRST_LINE: u64 = 4096;
 /// How much earlier than the one before a line may be without the clock having been set back: lines are in the order of judgement.
 const DISORDER: i64 = 1_000_000_000;
 
@@ -43,8 +48,14 @@ pub(super) struct Own {
     synced_at: Option<Instant>,
     /// Whether it was told that a file cannot be rotated.
     not_rotated: bool,
-    /// At which look a file was given up for want of room, until there is room again.
-    gave_up: Option<u32>,
+    /// Bytes that were given up for want of room since the last look.
+    given_up: u64,
+    /// Looks for which nothing is given up.
+    futile: u32,
+    /// Whether the keeper was asked to leave what fills the disk, in this time of trouble.
+    halted: bool,
+    /// Files that were rotated since the last time files were synced.
+    rotated: Vec<PathBuf>,
 }
 
 /// What became of the directory.
@@ -70,7 +81,10 @@ impl Own {
             changing: false,
             synced_at: None,
             not_rotated: false,
-            gave_up: None,
+            given_up: 0,
+            futile: 0,
+            halted: false,
+            rotated: Vec::new(),
         }
     }
 
@@ -78,8 +92,17 @@ impl Own {
         &self.tenancy.directory
     }
 
-    pub(super) fn take_over(&self) {
+    /// Takes over from the output before: from here on its limits hold.
+    pub(super) fn take_over(&mut self, other: Option<&Self>) {
+        if let Some(other) = other {
+            self.keeping = other.keeping;
+            self.calendar = Calendar::new(self.keeping.rotate, Local);
+        }
         self.directory().keep(self.keeping);
+    }
+
+    pub(super) fn is_same_directory(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tenancy, &other.tenancy)
     }
 
     /// Takes note of a line's time.
@@ -115,24 +138,20 @@ impl Own {
     /// Gives a file that is written the name under which it is kept.
     pub(super) fn rotate(&mut self, file: &mut LogFile, desk: &mut Desk) {
         let Some(begun) = file.begun else { return };
-        let mut rotated = self.try_rotate(file, begun);
+        let mut rotated = self.try_rotate(file, begun, desk);
         if let Err(error) = &rotated
             && self.made_room(error, file, desk)
         {
-            rotated = self.try_rotate(file, begun);
+            rotated = self.try_rotate(file, begun, desk);
         }
         match rotated {
-            Ok(None) => {
+            Ok(path) => {
                 self.not_rotated = false;
+                if self.syncs() {
+                    self.rotated.push(path);
+                }
                 desk.open.pop(&file.id);
                 file.forget();
-            }
-            // Somebody has cut the file, as logrotate's copytruncate does.
-            Ok(Some(len)) => {
-                file.size = len;
-                if len == 0 {
-                    file.begun = None;
-                }
             }
             Err(error) => {
                 file.not_rotated = Some(desk.look);
@@ -144,24 +163,30 @@ impl Own {
         }
     }
 
-    /// Rotates a file; returns its size instead where that is less than was written.
-    fn try_rotate(&self, file: &LogFile, begun: Begun) -> io::Result<Option<u64>> {
+    fn try_rotate(&self, file: &LogFile, begun: Begun, desk: &Desk) -> io::Result<PathBuf> {
         let path = file.way.path();
         let meta = fs::symlink_metadata(path)?;
         if !meta.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
-        if meta.len() == 0 || meta.len() < file.size {
-            return Ok(Some(meta.len()));
+        if !file.is(&meta, &desk.open) {
+            // Somebody has put another in its place.
+            return Err(io::ErrorKind::NotFound.into());
         }
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(SUFFIX));
         let live = name.ok_or(io::ErrorKind::InvalidFilename)?;
-        self.directory().rotate(live, self.calendar.label(begun.at()), meta.len())?;
-        Ok(None)
+        self.directory().rotate(live, self.calendar.label(begun.at()), meta.len())
     }
 
     /// What others did to the directory since the last look. One that is gone is made anew; one whose lock is gone is locked again.
-    pub(super) fn look(&mut self) -> Found {
+    pub(super) fn look(&mut self, is_failing: bool) -> Found {
+        self.futile = match (self.given_up, is_failing) {
+            (_, false) => 0,
+            (0, true) => self.futile.saturating_sub(1),
+            (_, true) => FUTILE,
+        };
+        self.given_up = 0;
+        self.halted &= is_failing;
         let directory = &self.tenancy.directory;
         let mut look = directory.look();
         if look == Look::Gone {
@@ -185,30 +210,32 @@ impl Own {
         self.directory().relief()
     }
 
-    /// Takes note that there is room.
-    pub(super) fn has_room(&mut self) {
-        self.gave_up = None;
-    }
-
-    /// Gives up the oldest rotated file where an error says that the disk is full; says whether there may be room now. Where that does
-    /// not help, it is one for each look, lest all go for a disk that somebody else fills; more only where the lines that wait have
-    /// nowhere else to go.
+    /// Gives up the oldest rotated file where an error says that the disk is full; says whether there may be room now. No more is given
+    /// up than lines wait for, and nothing for a while once that did not help.
     pub(super) fn made_room(&mut self, error: &io::Error, file: &LogFile, desk: &Desk) -> bool {
-        let waiting = desk.kept + file.pending.len();
-        if !is_full(error) || self.gave_up == Some(desk.look) && waiting < MAX_KEPT / 2 {
+        let waiting = (desk.kept + file.pending.len()) as u64;
+        // Through a link, it is another disk that is full.
+        let is_here = || fs::symlink_metadata(file.way.path()).is_ok_and(|meta| meta.is_file());
+        if !is_full(error) || self.futile > 0 || self.given_up > waiting + ALLOWANCE || !is_here() {
             return false;
         }
-        self.gave_up = Some(desk.look);
-        let (paths, bytes) = self.directory().give_up_oldest();
-        let any = !paths.is_empty();
-        if any {
-            desk.tell(Notice::Deleted { paths, bytes, why: Why::DiskFull });
+        if !mem::replace(&mut self.halted, true) && self.directory().halt_keeper() {
+            // What it leaves may be room enough.
+            return false;
         }
-        any
+        let Some((path, bytes)) = self.directory().make_room() else { return false };
+        // Even an empty one counts.
+        self.given_up += bytes.max(1);
+        desk.tell(Notice::Deleted { paths: vec![path], bytes, why: Why::DiskFull });
+        true
     }
 
-    pub(super) fn resized(&self, before: u64, after: u64) {
-        self.directory().resized(before, after);
+    pub(super) fn live_grew(&self, by: u64) {
+        self.directory().live_grew(by);
+    }
+
+    pub(super) fn live_shrank(&self, by: u64) {
+        self.directory().live_shrank(by);
     }
 
     pub(super) fn syncs(&self) -> bool {
@@ -226,14 +253,31 @@ impl Own {
         }
         // At the first time there is nothing to sync yet; and a disk that is slower than the wish sets the pace.
         let first = self.synced_at.replace(now).is_none();
-        !first && self.tenancy.syncer.is_idle()
+        !first && self.is_syncer_idle()
     }
 
-    /// Has files synced by the thread that is there for it.
-    pub(super) fn sync(&self, files: Vec<PathBuf>) {
-        if !files.is_empty() {
-            self.tenancy.syncer.sync(Batch { files, dir: self.directory().path().to_owned() });
+    /// Has files synced by the thread that is there for it; `others` where some that were moved away are among them.
+    pub(super) fn sync(&mut self, mut files: Vec<PathBuf>, others: bool) {
+        files.append(&mut self.rotated);
+        let batch = Batch { dir: self.directory().path().to_owned(), files, others };
+        if !batch.is_empty() {
+            self.tenancy.syncer.sync(batch);
         }
+    }
+
+    /// Waits until files are synced, and what was rotated as well.
+    pub(super) fn sync_now(&mut self, files: Vec<PathBuf>, desk: &Desk) {
+        let others = self.directory().oldest(|stage| stage != Stage::Done).is_some();
+        let batch = Batch { dir: self.directory().path().to_owned(), files, others };
+        if !batch.is_empty()
+            && let Some(failed) = batch.sync()
+        {
+            desk.tell(failed.into());
+        }
+    }
+
+    pub(super) fn is_syncer_idle(&self) -> bool {
+        self.tenancy.syncer.is_idle()
     }
 
     /// Sends the keeper home, and waits until it has brought what it is at to an end or back to its beginning.
@@ -241,31 +285,7 @@ impl Own {
         self.directory().end();
         self.directory().wait_for_keeper();
     }
-
-    /// Waits until files and directory are synced.
-    pub(super) fn sync_now(&self, files: &[&LogFile], desk: &Desk) {
-        let dir = self.directory().path();
-        let synced = |path: &Path, result: io::Result<()>| {
-            if let Err(error) = result {
-                desk.tell(Notice::NotSynced { path: path.to_owned(), error });
-            }
-        };
-        let opened = File::open(dir);
-        // What was rotated may not have been synced yet.
-        let rotated = self.directory().oldest(|stage| stage != Stage::Done).is_some();
-        if (files.len() > SYNC_EACH || rotated)
-            && let Ok(dir) = &opened
-        {
-            synced(self.directory().path(), syncfs(dir).map_err(Into::into));
-        } else {
-            files.iter().for_each(|file| synced(file.way.path(), file.sync(&desk.open)));
-        }
-        synced(dir, opened.and_then(|dir| dir.sync_all()));
-    }
 }
-
-/// Bytes of a file in which its first line ends, if it is one of ours.
-const FIRST_LINE: u64 = 4096;
 
 fn first_line(path: &Path) -> Option<Vec<u8>> {
     let mut line = Vec::new();

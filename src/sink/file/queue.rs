@@ -19,6 +19,8 @@ use crate::monitor::time::Wall;
 /// Messages that may wait. The bound that counts is the one on records: a batch that finds no slot stays with the driver and
 /// grows, so this need only cover the turns of the driver's loop while the writer is inside one `write(2)`.
 const SLOTS: usize = 1024;
+/// Records that a batch kept for reuse has room for: several turns of the driver's loop.
+const ROOM: usize = 4096;
 /// Spent batches kept for reuse: more than driver and writer have under way at a time unless the writer is behind.
 const SPENT: usize = 16;
 
@@ -242,7 +244,9 @@ impl Inbox {
     }
 
     /// Sends an emptied batch back to be filled again.
-    pub(super) fn give_back(&self, spent: Vec<Record>) {
+    pub(super) fn give_back(&self, mut spent: Vec<Record>) {
+        // What a stall has swollen is not to be carried along.
+        spent.shrink_to(ROOM);
         // Where enough are on their way back it is freed, here rather than in the driver.
         let _ = self.spent.try_send(spent);
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::directory::{Directory, inode_of};
 use super::syncer::Syncer;
@@ -13,7 +14,14 @@ use super::{Error, Keeping, Notify, keeper};
 #[derive(Clone)]
 pub(super) struct Tenants {
     notify: Notify,
-    taken: Arc<Mutex<Vec<Weak<Tenancy>>>>,
+    taken: Arc<Mutex<Vec<Taken>>>,
+    outputs: Arc<AtomicUsize>,
+}
+
+/// A directory that is or was in use. It is ours as long as its keeper has not gone.
+struct Taken {
+    directory: Weak<Directory>,
+    tenancy: Weak<Tenancy>,
 }
 
 impl fmt::Debug for Tenants {
@@ -37,7 +45,7 @@ impl Drop for Tenancy {
 
 impl Tenants {
     pub(super) fn new(notify: Notify) -> Self {
-        Self { notify, taken: Arc::default() }
+        Self { notify, taken: Arc::default(), outputs: Arc::default() }
     }
 
     pub(super) fn notify(&self) -> &Notify {
@@ -46,20 +54,29 @@ impl Tenants {
 
     /// Takes a directory, or shares it where this process has it.
     pub(super) fn take(&self, dir: &Path, keeping: Keeping) -> Result<Arc<Tenancy>, Error> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|tenancy| tenancy.strong_count() > 0);
+        let mut taken = lock(&self.taken);
+        taken.retain(|taken| taken.directory.strong_count() > 0);
         let id = fs::metadata(dir).map(|meta| inode_of(&meta)).ok();
-        let same =
-            |tenancy: &Arc<Tenancy>| tenancy.directory.path() == dir || id.is_some_and(|id| tenancy.directory.is(id));
-        if let Some(tenancy) = taken.iter().filter_map(Weak::upgrade).find(same) {
-            return Ok(tenancy);
-        }
-        let directory =
-            Directory::take(dir, keeping).map_err(|source| Error::Unusable { path: dir.to_owned(), source })?;
+        let same = |directory: &Directory| directory.path() == dir || id.is_some_and(|id| directory.is(id));
+        let known = taken.iter().filter_map(|taken| Some((taken.directory.upgrade()?, taken.tenancy.upgrade())));
+        let directory = match known.into_iter().find(|(directory, _)| same(directory)) {
+            Some((_, Some(tenancy))) => return Ok(tenancy),
+            Some((directory, None)) => directory,
+            None => Directory::take(dir, keeping).map_err(|source| Error::Unusable { path: dir.to_owned(), source })?,
+        };
         let syncer = Syncer::spawn(&self.notify).map_err(Error::Thread)?;
-        keeper::spawn(&directory, &self.notify).map_err(Error::Thread)?;
+        keeper::send_for(&directory, &self.notify).map_err(Error::Thread)?;
         let tenancy = Arc::new(Tenancy { directory, syncer });
-        taken.push(Arc::downgrade(&tenancy));
+        taken.push(Taken { directory: Arc::downgrade(&tenancy.directory), tenancy: Arc::downgrade(&tenancy) });
         Ok(tenancy)
     }
+
+    /// A number for an output that no other has.
+    pub(super) fn number(&self) -> usize {
+        self.outputs.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -380,7 +380,8 @@ fn words(notice: Notice) -> String {
         Notice::NotRotated { path, error } => format!("NotRotated {}: {error}", path.display()),
         Notice::NotPacked { path, error } => format!("NotPacked {}: {error}", path.display()),
         Notice::NotDeleted { path, error } => format!("NotDeleted {}: {error}", path.display()),
-        Notice::NotSynced { path, error } => format!("NotSynced {}: {error}", path.display()),
+        Notice::NotSynced { path, error, .. } => format!("NotSynced {}: {error}", path.display()),
+        Notice::Unlisted { dir, files } => format!("Unlisted {}: {files}", dir.display()),
         Notice::Deleted { paths, why, .. } => {
             let names = paths.iter().map(|path| path.file_name().unwrap().to_string_lossy());
             format!("Deleted for {why:?}: {}", names.collect::<Vec<_>>().join(" "))

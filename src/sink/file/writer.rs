@@ -116,6 +116,7 @@ impl Thread {
         }
         self.inbox.rendered(self.taken.len());
         self.taken.clear();
+        self.taken.shrink_to(DRAIN);
     }
 
     fn write(&mut self) {
@@ -129,25 +130,37 @@ impl Thread {
     }
 
     fn replace(&mut self, sinks: Vec<Sink>) {
-        self.finish();
-        self.sync();
+        self.write();
+        let mut before = std::mem::take(&mut self.sinks);
+        for mut sink in sinks {
+            // Lines that wait for a disk go on waiting where only the limits are other ones.
+            match before.iter().position(|known| known.goes_on_as(&sink)) {
+                Some(index) => {
+                    let mut known = before.swap_remove(index);
+                    known.take_over(Some(&sink));
+                    self.sinks.push(known);
+                }
+                None => {
+                    sink.take_over(None);
+                    self.sinks.push(sink);
+                }
+            }
+        }
+        for sink in &mut before {
+            sink.finish(&mut self.desk);
+            sink.sync_now(&mut self.desk);
+        }
         self.desk.close_all();
-        self.sinks.iter_mut().for_each(Sink::leave);
-        self.sinks = sinks;
-        self.sinks.iter().for_each(Sink::take_over);
     }
 
     fn sync(&mut self) {
         self.sinks.iter_mut().for_each(|sink| sink.sync_now(&mut self.desk));
     }
 
-    /// Writes what can be written, for the last time to these outputs.
+    /// Writes what can be written, for the last time.
     fn finish(&mut self) {
         self.write();
-        for sink in &mut self.sinks {
-            sink.retry(&mut self.desk);
-            sink.abandon(&mut self.desk);
-        }
+        self.sinks.iter_mut().for_each(|sink| sink.finish(&mut self.desk));
     }
 }
 

@@ -88,6 +88,7 @@ fn only_the_latest_are_kept_and_only_what_was_rotated_here_is_deleted() {
     for day in 1..=5 {
         log.write([at(day, 12, reply("web", day.into()))]);
     }
+    assert_eq!(log.notice(), format!("Unlisted {}: 3", dir.path().display()));
     assert_eq!(log.notices(2), "Deleted for Number(2): web-2026-01-01.log web-2026-01-02.log");
     log.stop();
     let mut left =
@@ -236,19 +237,20 @@ fn on_a_full_disk_the_oldest_files_are_given_up_before_a_line_is_lost() {
     };
     let output = kept(disk.path(), Keeping { max_size: NonZeroU64::new(4096), ..DAILY });
     let mut log = Log::start(&[output], limits(8, 100_000));
-    for seq in 1..=5000 {
-        log.write([at(1, 12, reply("web", seq))]);
-    }
     let losses = log.control.losses();
-    // Between a write that the full disk cut off and its repair a reader may see a torn line.
-    log.flush_until(|| {
-        fs::read_to_string(disk.path().join("web.log")).is_ok_and(|text| text.contains("icmp_seq=5000 "))
-    });
+    for first in (1..=3000).step_by(25) {
+        log.write((first..first + 25).map(|seq| at(1, 12, reply("web", seq))));
+        // Between a write that the full disk cut off and its repair a reader may see a torn line.
+        let last = format!("icmp_seq={} ", first + 24);
+        let texts =
+            || names(disk.path()).into_iter().filter_map(|name| fs::read_to_string(disk.path().join(name)).ok());
+        log.flush_until(|| texts().any(|text| text.contains(&last)));
+    }
     let notices = log.stop();
     assert!(notices.iter().all(|notice| notice.starts_with("Deleted for DiskFull: web-2026-01-01")), "{notices:?}");
     assert_eq!(losses.write_failed(), 0);
     let left = seqs_there(disk.path());
-    assert_eq!(left, (5001 - left.len() as u64..=5000).collect::<Vec<_>>());
+    assert_eq!(left, (3001 - left.len() as u64..=3000).collect::<Vec<_>>());
     assert!(left.len() > 300, "{} lines, for a file of 4 KiB and a line takes two pages", left.len());
 }
 
@@ -298,12 +300,133 @@ fn files_that_cannot_be_synced_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let link = dir.path().join("web.log");
     symlink("web.log", &link).unwrap();
-    let (tell, told) = mpsc::channel();
-    let notify: Notify = Arc::new(move |notice| tell.send(words(notice)).unwrap());
-    let batch = syncer::Batch { files: vec![link.clone(), dir.path().join("gone.log")], dir: dir.path().to_owned() };
-    syncer::sync_all(&batch, &notify);
+    let files = vec![link.clone(), dir.path().join("gone.log"), link.clone()];
+    let batch = syncer::Batch { dir: dir.path().to_owned(), files, others: false };
     let error = format!("NotSynced {}: Too many levels of symbolic links (os error 40)", link.display());
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [error]);
+    assert_eq!(batch.sync().map(|failed| words(failed.into())), Some(error));
+}
+
+#[test]
+fn the_oldest_are_those_rotated_first_whatever_they_are_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = Keeping { keep: NonZeroU32::new(2), ..DAILY };
+    let mut log = Log::start(&[kept(dir.path(), Keeping { rotate: Rotate::Hourly, ..keep })], limits(8, 1000));
+    log.write((1..=4).map(|hour| at(6, hour as u32, reply("web", hour))));
+    assert_eq!(log.notices(1), "Deleted for Number(2): web-2026-01-06T01.log");
+    log.control.replace(&[kept(dir.path(), Keeping { rotate: Rotate::Weekly, ..keep })]).unwrap();
+    log.write([at(12, 0, reply("web", 5)), at(20, 0, reply("web", 6))]);
+    assert_eq!(log.notices(2), "Deleted for Number(2): web-2026-01-06T02.log web-2026-01-06T03.log");
+    log.stop();
+    assert_eq!(names(dir.path()), ["web-2026-01-05.log", "web-2026-01-12.log", "web.log"]);
+}
+
+#[test]
+fn a_list_that_somebody_deleted_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join(LISTED);
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    log.write([at(1, 0, reply("web", 1)), at(2, 0, reply("web", 2))]);
+    log.expect_lines(&dir.path().join("web-2026-01-01.log"), 1);
+    fs::remove_file(&list).unwrap();
+    wait(|| list.exists());
+    log.write([at(3, 0, reply("web", 3))]);
+    log.stop();
+    assert_eq!(fs::read_to_string(list).unwrap(), "rotated web-2026-01-01.log\nrotated web-2026-01-02.log\n");
+}
+
+#[test]
+fn a_pipe_or_a_link_in_place_of_the_list_or_the_lock_is_refused_by_its_name() {
+    for name in [LISTED, ".pingtest.lock"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused =
+            || Writer::spawn(&[per_target(dir.path())], limits(8, 8), |_| None, |_| {}).unwrap_err().to_string();
+        assert_eq!(refused(), format!("cannot write to {}: {name}: it is no regular file", dir.path().display()));
+        fs::remove_file(&path).unwrap();
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(refused().contains(&format!("{name}: Too many levels of symbolic links")), "{}", refused());
+    }
+}
+
+#[test]
+fn a_full_disk_that_deleting_does_not_help_keeps_most_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir) else {
+        writeln!(io::stderr(), "skipped: mounting a tmpfs needs root").unwrap();
+        return;
+    };
+    let mut log = Log::start(&[kept(disk.path(), DAILY)], limits(8, 100_000));
+    (1..=8).for_each(|day| log.write([at(day, 12, reply("web", day.into()))]));
+    wait(|| seqs_there(disk.path()).len() == 8);
+    // Somebody who takes whatever room there is: what is deleted is held open.
+    let held: Vec<_> = names(disk.path()).iter().map(|name| File::open(disk.path().join(name)).unwrap()).collect();
+    let mut filler = File::create(disk.path().join("filler")).unwrap();
+    while filler.write(&[0; 4096]).is_ok() {}
+    log.write((9..=3000).map(|seq| at(8, 12, reply("web", seq))));
+    let notices: Vec<_> = std::iter::from_fn(|| log.notices.recv_timeout(Duration::from_secs(3)).ok()).collect();
+    assert!(notices.iter().any(|notice| notice.starts_with("Failed ")), "{notices:?}");
+    let deleted = notices.iter().filter(|notice| notice.starts_with("Deleted for DiskFull")).count();
+    assert_eq!(held.len(), 8);
+    assert!(deleted <= 7, "{notices:?}");
+    drop(held);
+    drop(log.stop());
+}
+
+#[test]
+fn lines_that_wait_for_a_full_disk_outlast_other_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir) else {
+        writeln!(io::stderr(), "skipped: mounting a tmpfs needs root").unwrap();
+        return;
+    };
+    let filler = disk.path().join("filler");
+    let mut log = Log::start(&[kept(disk.path(), DAILY)], limits(8, 1000));
+    fs::write(&filler, vec![0; 48 * 1024]).unwrap();
+    log.write((1..=400).map(|seq| at(1, 12, reply("web", seq))));
+    assert!(log.notice().ends_with("No space left on device (os error 28)"));
+    log.control.replace(&[kept(disk.path(), Keeping { keep: NonZeroU32::new(1), ..DAILY })]).unwrap();
+    log.write([at(1, 12, reply("web", 401))]);
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(log.notice(), format!("Recovered {}: 0", disk.path().display()));
+    log.stop();
+    assert_eq!(seqs(&disk.path().join("web.log")), (1..=401).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_truncated_does_not_count_and_is_saved_when_it_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.log");
+    let mut log = Log::start(&[kept(dir.path(), KEEPING)], limits(8, 10_000));
+    log.write((1..=1000).map(|seq| at(1, 12, reply("web", seq))));
+    log.expect_lines(&path, 1000);
+    File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    log.write([at(1, 12, reply("web", 1001))]);
+    log.expect_lines(&path, 1);
+    fs::remove_file(&path).unwrap();
+    assert!(!log.notice().ends_with(": 0"), "its line is saved");
+    log.expect_lines(&path, 1);
+    log.stop();
+}
+
+#[test]
+fn a_file_that_somebody_put_in_place_of_the_live_one_is_not_rotated_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("web.log"), dir.path().join("other"));
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    log.write([at(1, 12, reply("web", 1))]);
+    log.expect_lines(&path, 1);
+    // As an editor does it.
+    fs::copy(&path, &other).unwrap();
+    fs::rename(&other, &path).unwrap();
+    log.write([at(1, 13, reply("web", 2)), at(2, 0, reply("web", 3))]);
+    assert!(log.notice().starts_with("Replaced "));
+    log.write([at(2, 1, reply("web", 4))]);
+    log.stop();
+    let mut there = seqs_there(dir.path());
+    // What was written since the last look is saved, though the copy has it as well.
+    there.dedup();
+    assert_eq!(there, [1, 2, 3, 4]);
 }
 
 /// The same record at an hour of a day in January 2026, local time.
