@@ -209,24 +209,20 @@ impl Chain {
         let live = listing.live.map(|file| Source::Live(log.live_path(), file));
         let sources = listing.rotated.into_iter().map(Source::Rotated).chain(live).collect();
         let mut chain = Self { log, sources, judge, follow, live: None };
-        chain.sort();
+        if !listing.is_ordered {
+            chain.sort();
+        }
         chain
     }
 
-    /// Files that others have rotated order by what stands in them.
+    /// Files whose names do not tell their order have it by what stands in them.
     fn sort(&mut self) {
-        let is_ours = |source: &Source| match source {
-            Source::Rotated(file) => matches!(file.key, files::Key::Rotated(..)),
-            Source::Live(..) => true,
-        };
-        if !self.sources.iter().all(is_ours) {
-            let mut sources = std::mem::take(&mut self.sources);
-            sources.sort_by_cached_key(|source| match source {
-                Source::Rotated(_) => (false, self.beginning(source).map(|moment| moment.earliest)),
-                Source::Live(..) => (true, None),
-            });
-            self.sources = sources;
-        }
+        let mut sources = std::mem::take(&mut self.sources);
+        sources.sort_by_cached_key(|source| match source {
+            Source::Rotated(_) => (false, self.beginning(source).map(|moment| moment.earliest)),
+            Source::Live(..) => (true, None),
+        });
+        self.sources = sources;
     }
 
     /// When its live file was last written to, and before that which has none.

@@ -489,3 +489,42 @@ fn following_ends_with_the_range_or_its_reader() {
     drop(child.stdout.take());
     assert!(child.wait().expect("ended").success());
 }
+
+#[test]
+fn files_are_read_in_the_order_of_their_rotation_whatever_they_are_called() {
+    // First by the hour, then by the day, then by the week.
+    let logs = Logs::new();
+    let names = ["alidns-2026-11-20T09.log", "alidns-2026-11-20.log", "alidns-2026-11-16.log"];
+    for (number, name) in names.iter().enumerate() {
+        logs.write(name, texts(100 * number as u64..100 * number as u64 + 100));
+    }
+    logs.write("alidns.log", texts(300..400));
+    let listed: String = names.iter().map(|name| format!("rotated {name}\n")).collect();
+    for list in [Some(listed), None] {
+        match list {
+            Some(list) => drop(logs.write(".pingtest.files", list)),
+            None => fs::remove_file(logs.path(".pingtest.files")).expect("removed"),
+        }
+        assert_eq!(logs.shown(&["alidns"]), texts(0..400));
+        assert_eq!(logs.shown(&["alidns", "-n", "150"]), texts(250..400));
+        let range = ["--since", "2026-11-20 00:02:30", "--until", "2026-11-20 00:02:40"];
+        assert_eq!(logs.shown(&[&["alidns"], &range[..]].concat()), texts(150..160));
+    }
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let logs = Logs::new();
+    let pipe = |name: &str| {
+        nix::unistd::mkfifo(&logs.path(name), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    };
+    pipe(".pingtest.files");
+    pipe("alidns-2026-11-19.log");
+    logs.write("alidns.log", text(1));
+    assert_eq!(logs.shown(&["alidns"]), text(1));
+    fs::remove_file(logs.path("alidns.log")).expect("removed");
+    pipe("alidns.log");
+    let output = logs.run(&["alidns"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no regular file"), "{output:?}");
+}

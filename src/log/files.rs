@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::sink::archive::Archive;
+use crate::sink::file::listed;
 use crate::sink::rotation::{Label, Packing, RotatedName, SUFFIX};
 
 /// How often the live file may change while the directory is listed: somebody else must be playing with it then.
@@ -74,6 +75,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 pub(super) struct Listing {
     /// The rotated ones.
     pub(super) rotated: Vec<Rotated>,
+    /// Whether they are in the order in which they were written; else only their lines tell.
+    pub(super) is_ordered: bool,
     /// The one that is written to.
     pub(super) live: Option<File>,
 }
@@ -108,14 +111,33 @@ impl Log {
     /// Those of reading the directory and of opening the live file.
     pub(super) fn list(&self) -> io::Result<Listing> {
         for _ in 0..ATTEMPTS {
-            let live = unless_missing(File::open(self.live_path()))?;
+            let live = unless_missing(open_live(&self.live_path()))?;
             let opened = live.as_ref().map(identity).transpose()?;
-            let rotated = self.rotated()?;
+            let mut rotated = self.rotated()?;
             if self.live_identity()? == opened {
-                return Ok(Listing { rotated, live });
+                let is_ordered = self.order(&mut rotated);
+                return Ok(Listing { rotated, is_ordered, live });
             }
         }
         Err(io::Error::other("the log's files change faster than they can be listed"))
+    }
+
+    /// Puts files into the order of their rotation, by the list of whoever rotated them. Names tell it only as long as all are of hours
+    /// or none is, and the clock was not set back far; says whether the order is known.
+    fn order(&self, files: &mut [Rotated]) -> bool {
+        let listed = listed(&self.dir).into_iter().filter(|name| name.live == self.stem);
+        let places: BTreeMap<_, _> =
+            listed.enumerate().map(|(place, name)| (Key::Rotated(name.label, name.number), place)).collect();
+        if files.iter().all(|file| places.contains_key(&file.key)) {
+            files.sort_by_key(|file| places.get(&file.key));
+            return true;
+        }
+        let of_hours = |file: &Rotated| match &file.key {
+            Key::Rotated(label, _) => Some(label.has_hour()),
+            Key::Numbered(_) | Key::Dated(_) => None,
+        };
+        let first = files.first().and_then(of_hours);
+        first.is_some() && places.is_empty() && files.iter().all(|file| of_hours(file) == first)
     }
 
     fn rotated(&self) -> io::Result<Vec<Rotated>> {
@@ -125,6 +147,10 @@ impl Log {
             for entry in fs::read_dir(&self.dir)? {
                 let name = entry?.file_name();
                 let Some((key, packing)) = name.to_str().and_then(|name| self.key(name)) else { continue };
+                // A pipe would have to be waited for.
+                if fs::metadata(self.dir.join(&name)).is_ok_and(|meta| !meta.is_file()) {
+                    continue;
+                }
                 let known = found.get(&key).is_some_and(|(known, _)| *known <= packing);
                 if !known {
                     found.insert(key, (packing, name));
@@ -175,6 +201,11 @@ pub(super) fn names(dir: &Path) -> io::Result<Vec<String>> {
 /// Those of fstat(2).
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
     file.metadata().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Opens a file that is there to be read and not, as a pipe, to be waited for.
+fn open_live(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {

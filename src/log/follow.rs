@@ -76,7 +76,7 @@ impl Follower {
 
     /// Goes over to the file that has the live file's name, by way of those that had it in between.
     fn go_on(&mut self, judge: &mut Judge, printer: &mut Printer, complain: Complain) -> Result<Flow, Error> {
-        let Listing { rotated, live } = self.log.list().map_err(|error| self.failed(error))?;
+        let Listing { rotated, live, .. } = self.log.list().map_err(|error| self.failed(error))?;
         let Some(live) = live else { return Ok(Flow::More) };
         let is_empty = live.metadata().is_ok_and(|meta| meta.len() == 0);
         if is_empty && self.current.is_some() {

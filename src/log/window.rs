@@ -18,7 +18,7 @@ use crate::sink::line::Moment;
 /// How far stamps are out of order at most.
 const DISORDER: Duration = Duration::from_secs(1);
 /// What the daemon knows of its files, by their directory.
-const NOTES: &str = ".pingtest.files";
+const NOTES: &str = crate::sink::file::LISTED;
 /// Notes larger than this are none of ours: in bytes, a set-back a minute for a year.
 const MAX_NOTES: u64 = 32 << 20;
 
@@ -135,7 +135,10 @@ pub(super) struct SetBacks(Vec<SetBack>);
 impl SetBacks {
     /// Those that the daemon has noted in `dir`. Without its notes there are none.
     pub(super) fn read(dir: &Path) -> Self {
-        let Ok(file) = std::fs::File::open(dir.join(NOTES)) else { return Self::default() };
+        let path = dir.join(NOTES);
+        // A pipe would have to be waited for.
+        let is_file = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file());
+        let Some(file) = is_file.then(|| std::fs::File::open(&path).ok()).flatten() else { return Self::default() };
         let mut text = Vec::new();
         // What can be read of it counts.
         let _ = io::BufReader::new(file).take(MAX_NOTES).read_to_end(&mut text);

@@ -36,7 +36,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use list::LISTED;
+pub use list::{LISTED, listed};
 pub use queue::Queue;
 
 use self::output::Sink;

@@ -135,6 +135,11 @@ impl fmt::Display for Label {
 }
 
 impl Label {
+    /// Whether it is of an hour.
+    pub fn has_hour(&self) -> bool {
+        self.hour.is_some()
+    }
+
     /// Reads what [`fmt::Display`] writes.
     fn parse(text: &str) -> Option<Self> {
         let (date, hour) = text.split_at_checked(10)?;

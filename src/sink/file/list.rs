@@ -30,6 +30,11 @@ pub(super) struct List {
     last: String,
 }
 
+/// The files that were rotated in `dir`, unpacked, in the order of their rotation; none where there is no list that can be read.
+pub fn listed(dir: &Path) -> Vec<RotatedName> {
+    List::read(dir).unwrap_or_default().rotated
+}
+
 /// What a list says.
 #[derive(Debug, Default)]
 pub(super) struct Told {
