@@ -12,5 +12,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::sink) use pack::rename_to_new;
 pub use pack::{Recovered, pack, recover};
 pub use read::Archive;

@@ -33,9 +33,9 @@ const PART: &str = ".part";
 /// leaves everything as it is.
 ///
 /// # Errors
-/// Those of the system; `AlreadyExists` where there is a file of the packed name; `Interrupted` soon after `halt`, which is asked before each mebibyte,
-/// says so; and where
-/// the file changes while it is read. Then the original stands as it was, and no part is left unless removing it fails too.
+/// Those of the system; `AlreadyExists` where there is a file of the packed name; `Interrupted` soon after `halt`, which is asked before
+/// each mebibyte, says so; and where the file changes while it is read. Then the original stands as it was, and no part is left unless
+/// removing it fails too.
 pub fn pack(path: &Path, packing: Packing, halt: &dyn Fn() -> bool) -> io::Result<PathBuf> {
     if packing == Packing::Plain {
         return Ok(path.to_owned());
@@ -141,7 +141,10 @@ fn in_blocks(
 }
 
 /// Renames a file unless there is one of the new name.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// `AlreadyExists` where there is, and those of rename(2).
+pub(in crate::sink) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         // The file system does not know the flag. A hard link does not replace either.
         Err(Errno::EINVAL | Errno::ENOSYS) => match fs::hard_link(from, to) {

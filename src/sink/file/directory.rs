@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::Keeping;
@@ -222,10 +222,9 @@ impl Directory {
             }
             state.held.as_mut().ok_or(io::ErrorKind::NotFound)?.list.add(&format!("rotated {name}"))?;
             let path = self.path.join(name.to_string());
-            match rename_new(&self.path.join(format!("{live}{SUFFIX}")), &path) {
-                Err(Errno::EXIST) => continue,
-                Err(error) => return Err(error.into()),
-                Ok(()) => {}
+            match archive::rename_to_new(&self.path.join(format!("{live}{SUFFIX}")), &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                renamed => renamed?,
             }
             state.catalogue.insert(&name, Entry { size, packing: Packing::Plain, stage: Stage::New });
             state.work_waits = true;
@@ -479,15 +478,6 @@ fn lock(dir: &Path) -> io::Result<File> {
             Err(io::Error::new(io::ErrorKind::ResourceBusy, told))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Renames a file unless there is one of the new name.
-fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows the flag; the lock keeps others of our kind away.
-        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => rustix::fs::rename(from, to),
-        done => done,
     }
 }
 
