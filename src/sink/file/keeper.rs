@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -33,6 +34,7 @@ pub(super) fn send_for(directory: &Arc<Directory>, notify: &Notify) -> io::Resul
         notify: Arc::clone(notify),
         cannot_pack: false,
         cannot_delete: false,
+        limited_to: None,
         looks: 0,
     };
     thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run()).map(drop)
@@ -45,6 +47,8 @@ struct Keeper {
     cannot_pack: bool,
     /// Whether it was told that something cannot be deleted, and nothing has been since.
     cannot_delete: bool,
+    /// The number of files that every live file was last seen to keep.
+    limited_to: Option<Option<NonZeroU32>>,
     /// Looks at the limits since what failed was tried again.
     looks: u32,
 }
@@ -73,7 +77,8 @@ impl Keeper {
         if unlisted > 0 {
             (self.notify)(Notice::Unlisted { dir: self.directory.path().to_owned(), files: unlisted });
         }
-        if self.looks == 0 {
+        let keep = self.directory.keeping().keep;
+        if self.limited_to.replace(keep) != Some(keep) {
             let lives = self.directory.lives();
             self.limit_number(&lives);
         }

@@ -323,6 +323,17 @@ fn the_oldest_are_those_rotated_first_whatever_they_are_called() {
 }
 
 #[test]
+fn other_limits_hold_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::start(&[kept(dir.path(), DAILY)], limits(8, 1000));
+    (1..=4).for_each(|day| log.write([at(day, 12, reply("web", day.into()))]));
+    wait(|| names(dir.path()).len() == 4);
+    log.control.replace(&[kept(dir.path(), Keeping { keep: NonZeroU32::new(1), ..DAILY })]).unwrap();
+    assert_eq!(log.notices(2), "Deleted for Number(1): web-2026-01-01.log web-2026-01-02.log");
+    log.stop();
+}
+
+#[test]
 fn a_list_that_somebody_deleted_is_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join(LISTED);
