@@ -60,8 +60,9 @@ impl Keeper {
         loop {
             match self.directory.wait_for_work(LOOK_EVERY) {
                 Work::Settle(name) => {
-                    self.settle(&name);
+                    // What is beyond its number need not be packed first.
                     self.limit_number(&[name.live.as_str().into()]);
+                    self.settle(&name);
                     // What is yet to be packed may fit into the budget then.
                     self.limit_total(|stage| matches!(stage, Stage::Done | Stage::Failed));
                 }

@@ -215,7 +215,8 @@ impl Daemon {
 
 /// A configuration that says nothing of the log: that is one JSON file, `log/pingtest.log`.
 pub(crate) fn write_config(dir: &Path, config: &str) {
-    let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\n";
+    // One file, whatever its size and whatever day it is: what becomes of files has tests of its own.
+    let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\nrotate = \"never\"\nmax_size = 0\nmax_total = 0\n";
     fs::write(dir.join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
 }
 
