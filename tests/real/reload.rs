@@ -49,11 +49,11 @@ fn a_bad_file_is_told_with_its_line_and_changes_nothing() {
     let Some(host) = Namespace::new() else { return };
     let mut daemon = Daemon::start(&host, Rights::Root, &targets(&[KEPT, GONE]));
     daemon.expect_of_all(&["kept", "gone"], "reply");
-    // Behind the four lines of [log].
+    // Behind the seven lines of [log].
     daemon.reload("[defaults]\ninterval = \"soon\"\n[[target]]\nhost = \"127.0.0.3\"\ntimout = \"1s\"\n");
     daemon.program.wait_for("stderr", "complaint", |text| {
         let tells = |place: &str, key: &str| text.lines().any(|line| line.contains(place) && line.contains(key));
-        tells("pingtest.toml:6:", "interval") && tells("pingtest.toml:9:", "timout")
+        tells("pingtest.toml:9:", "interval") && tells("pingtest.toml:12:", "timout")
     });
     let told = daemon.lines().len();
     for name in ["kept", "gone"] {
