@@ -426,12 +426,17 @@ fn seqs_of(lines: &[String]) -> Vec<u64> {
     lines.iter().map(|line| seq(line).unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
-/// A file system of 64 KiB.
+/// A file system of 64 KiB, or of another size.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
     fn mount(dir: TempDir) -> Option<Self> {
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path()).output();
+        Self::of_size(dir, "64k")
+    }
+
+    fn of_size(dir: TempDir, size: &str) -> Option<Self> {
+        let size = format!("size={size}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
         mount.is_ok_and(|output| output.status.success()).then(|| Self(dir))
     }
 

@@ -364,26 +364,29 @@ fn a_pipe_or_a_link_in_place_of_the_list_or_the_lock_is_refused_by_its_name() {
 
 #[test]
 fn a_full_disk_that_deleting_does_not_help_keeps_most_of_its_files() {
+    /// Lines of a day: 1.4 MiB.
+    const DAY: u64 = 20_000;
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(dir) else {
+    let Some(disk) = SmallDisk::of_size(dir, "20m") else {
         writeln!(io::stderr(), "skipped: mounting a tmpfs needs root").unwrap();
         return;
     };
-    let mut log = Log::start(&[kept(disk.path(), DAILY)], limits(8, 100_000));
-    (1..=8).for_each(|day| log.write([at(day, 12, reply("web", day.into()))]));
-    wait(|| seqs_there(disk.path()).len() == 8);
+    let mut log = Log::start(&[kept(disk.path(), DAILY)], limits(8, 200_000));
+    (0..8).for_each(|day| log.write((1..=DAY).map(|seq| at(day as u32 + 1, 12, reply("web", day * DAY + seq)))));
+    wait(|| seqs_there(disk.path()).len() as u64 == 8 * DAY);
     // Somebody who takes whatever room there is: what is deleted is held open.
     let held: Vec<_> = names(disk.path()).iter().map(|name| File::open(disk.path().join(name)).unwrap()).collect();
+    assert_eq!(held.len(), 8);
     let mut filler = File::create(disk.path().join("filler")).unwrap();
     while filler.write(&[0; 4096]).is_ok() {}
-    log.write((9..=3000).map(|seq| at(8, 12, reply("web", seq))));
+    log.write((1..=3000).map(|seq| at(8, 12, reply("web", 8 * DAY + seq))));
+    // Some tries to write, one a second.
     let notices: Vec<_> = std::iter::from_fn(|| log.notices.recv_timeout(Duration::from_secs(3)).ok()).collect();
     assert!(notices.iter().any(|notice| notice.starts_with("Failed ")), "{notices:?}");
     let deleted = notices.iter().filter(|notice| notice.starts_with("Deleted for DiskFull")).count();
-    assert_eq!(held.len(), 8);
-    assert!(deleted <= 7, "{notices:?}");
+    assert!((1..=2).contains(&deleted), "of seven: {notices:?}");
     drop(held);
-    drop(log.stop());
+    log.stop();
 }
 
 #[test]
