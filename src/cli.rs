@@ -349,6 +349,7 @@ impl PingArgs {
             options: self.options(),
             resolve_every: DEFAULT_RESOLVE_EVERY,
             count: self.count,
+            rules: Arc::default(),
         }))
     }
 

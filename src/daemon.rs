@@ -22,6 +22,7 @@ use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
 use crate::logging;
 use crate::memory;
+use crate::monitor::finding::Finding;
 use crate::monitor::record::Record;
 use crate::monitor::target::{IpVersion, Target};
 use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
@@ -314,6 +315,8 @@ impl Outlet for Outbox {
     fn flush(&mut self) -> Flushed {
         if self.queue.flush() { Flushed::All } else { Flushed::SomeLeft }
     }
+
+    fn finding(&mut self, _finding: Finding) {}
 
     fn notice(&mut self, notice: Notice) {
         // Where the main thread is that far behind, one notice more or less tells nothing.

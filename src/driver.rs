@@ -4,6 +4,7 @@
 //! turn goes the same way: clocks, orders, probes, packets, judgements, look-ups, records. Packets come after probes because the
 //! replies of a near host are there by then.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -14,18 +15,23 @@ use tokio::sync::oneshot;
 
 use crate::clock::{self, Alarm};
 use crate::icmp::engine::{self, Engine, Incoming, Load};
+use crate::monitor::finding::Finding;
 use crate::monitor::identity::{Identity, TargetId};
 use crate::monitor::record::{Record, SendError};
 use crate::monitor::sample::{Arrival, Sample};
 use crate::monitor::schedule::LOADED;
-use crate::monitor::target::{Addr, Target};
+use crate::monitor::snapshot::TargetStatus;
+use crate::monitor::target::{Addr, Name, Target};
 use crate::monitor::time::{Mono, Now, Stamp};
-use crate::monitor::{self, Lookup, Monitor, Probe, Start};
+use crate::monitor::{self, Lookup, Monitor, Probe, Start, Strays, UnknownTarget};
 
 /// Under load, records are handed over when there are this many or the oldest might be older than this at the next turn, whichever
 /// is first: waking the log's thread for each handful costs more than writing their lines.
 const FLUSH_RECORDS: usize = 256;
 const FLUSH_WITHIN: Duration = Duration::from_millis(10);
+
+/// Targets whose status is gathered in one turn: a tenth of a millisecond.
+const STATUS_A_TURN: usize = 256;
 
 /// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
 const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
@@ -37,8 +43,33 @@ pub enum Command {
     Targets(Vec<Arc<Target>>),
     /// A look-up has ended.
     Resolved(TargetId, Result<Vec<Addr>, Arc<str>>),
+    /// Tell what is known of every target.
+    Status(oneshot::Sender<Status>),
+    /// Probe the target of this name no more, or again.
+    Pause(Name, Pause, oneshot::Sender<Result<(), UnknownTarget>>),
     /// Finish.
     Stop,
+}
+
+/// Whether a target is to be probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// It is not.
+    Begin,
+    /// It is again.
+    End,
+}
+
+/// What is known of every target.
+#[derive(Debug)]
+pub struct Status {
+    /// When it was asked for.
+    pub now: Now,
+    /// The targets, in the order in which they were added. Each is as it was when its turn came: a status is gathered in many turns
+    /// of the loop, between which probes are sent.
+    pub targets: Vec<TargetStatus>,
+    /// Replies put down to no target.
+    pub strays: Strays,
 }
 
 /// What the loop has to tell its operator.
@@ -56,6 +87,8 @@ pub trait Outlet: Send {
     fn record(&mut self, record: Record);
     /// Passes on what it was given so far. Returns whether all of it went.
     fn flush(&mut self) -> Flushed;
+    /// Something was found out about a target.
+    fn finding(&mut self, finding: Finding);
     /// Something the operator should know.
     fn notice(&mut self, notice: Notice);
     /// A name to be looked up; the answer comes as [`Command::Resolved`].
@@ -133,9 +166,24 @@ struct Driver<O> {
     finite: bool,
     drops_watched: Mono,
     unflushed: Unflushed,
+    asked: VecDeque<Asked>,
     records: Vec<Record>,
+    findings: Vec<Finding>,
     notices: Vec<monitor::Notice>,
     engine_notices: Vec<engine::Notice>,
+}
+
+/// A status that is being gathered.
+struct Asked {
+    answer: oneshot::Sender<Status>,
+    status: Status,
+    next: usize,
+}
+
+impl Asked {
+    fn new(answer: oneshot::Sender<Status>, now: Now) -> Self {
+        Self { answer, status: Status { now, targets: Vec::new(), strays: Strays::default() }, next: 0 }
+    }
 }
 
 /// Records handed out and not flushed yet.
@@ -172,7 +220,9 @@ impl<O: Outlet> Driver<O> {
             finite: false,
             drops_watched: now.mono,
             unflushed: Unflushed::default(),
+            asked: VecDeque::new(),
             records: Vec::new(),
+            findings: Vec::new(),
             notices: Vec::new(),
             engine_notices: Vec::new(),
         };
@@ -229,6 +279,7 @@ impl<O: Outlet> Driver<O> {
             self.outlet.look_up(lookup);
         }
         self.hand_out(now);
+        self.gather_status();
         let deadline = self.deadline(now);
         self.alarm.set(deadline, now)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
@@ -247,6 +298,15 @@ impl<O: Outlet> Driver<O> {
             Command::Targets(targets) => self.set_targets(&targets, now)?,
             Command::Resolved(target, result) => {
                 self.monitor.handle_resolved(target, result.as_deref().map_err(Arc::clone), now);
+            }
+            Command::Status(answer) => self.asked.push_back(Asked::new(answer, now)),
+            Command::Pause(name, pause, answer) => {
+                let done = match pause {
+                    Pause::Begin => self.monitor.handle_pause(&name, now),
+                    Pause::End => self.monitor.handle_resume(&name, now),
+                };
+                // Whoever asked may have gone.
+                let _ = answer.send(done);
             }
             Command::Stop => return Ok(Flow::Stop),
         }
@@ -323,10 +383,27 @@ impl<O: Outlet> Driver<O> {
         if self.unflushed.count > 0 && (ripe || !self.loaded) {
             self.flush();
         }
+        self.monitor.poll_findings(&mut self.findings);
+        self.findings.drain(..).for_each(|finding| self.outlet.finding(finding));
         self.monitor.poll_notices(&mut self.notices);
         self.notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Monitor(notice)));
         self.engine.poll_notices(&mut self.engine_notices);
         self.engine_notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Engine(notice)));
+    }
+
+    /// Goes on with the status that was asked for first, by as much as delays no probe noticeably.
+    fn gather_status(&mut self) {
+        let Some(asked) = self.asked.front_mut() else { return };
+        match self.monitor.snapshot(asked.next, STATUS_A_TURN, &mut asked.status.targets) {
+            Some(next) => asked.next = next,
+            None => {
+                if let Some(Asked { answer, mut status, .. }) = self.asked.pop_front() {
+                    status.strays = self.monitor.strays();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(status);
+                }
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -342,7 +419,8 @@ impl<O: Outlet> Driver<O> {
         let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
         let grid = self.monitor.grid();
         let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
-        due.into_iter().chain(look).min()
+        let status = (!self.asked.is_empty()).then_some(now.mono);
+        due.into_iter().chain(look).chain(status).min()
     }
 
     /// One last look at the sockets, then the end of everything in flight.

@@ -58,6 +58,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod icmp;
+pub mod ledger;
 pub mod log;
 pub mod logging;
 mod manual;

@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("config", Rooms::Only(&[])),
     ("resolve", Rooms::Only(&[])),
     ("control", Rooms::Only(&[])),
+    ("ledger", Rooms::Only(&[])),
+    ("hook", Rooms::Only(&[])),
     ("systemd", Rooms::Only(&[])),
     ("signals", Rooms::Only(&[])),
     ("clock", Rooms::Only(&["watch"])),
@@ -27,7 +29,9 @@ const MAY_USE: &[(&str, Rooms)] = &[
     // The edge towards the user: what it is asked to do, it has the parts below do.
     ("ping", Rooms::Only(&["daemon", "sink"])),
     ("log", Rooms::Only(&["clock", "sink"])),
-    ("cli", Rooms::Only(&["config", "daemon", "log", "logging", "manual", "ping", "sink"])),
+    ("outages", Rooms::Only(&["clock", "ledger"])),
+    ("status", Rooms::Only(&["control"])),
+    ("cli", Rooms::Only(&["config", "daemon", "log", "logging", "manual", "outages", "ping", "sink", "status"])),
     ("manual", Rooms::Only(&[])),
 ];
 
@@ -35,7 +39,15 @@ const MAY_USE: &[(&str, Rooms)] = &[
 const SHARED_BY_SINKS: &[&str] = &["archive", "line", "rotation"];
 
 /// Modules that compute and do nothing else.
-const PURE: &[&str] = &["monitor", "icmp::wire", "sink::line", "sink::rotation"];
+const PURE: &[&str] = &[
+    "monitor",
+    "icmp::wire",
+    "sink::line",
+    "sink::rotation",
+    "ledger::history",
+    "outages::rhythm",
+    "outages::figures",
+];
 
 /// Crates that only compute on plain data, which pure modules may use.
 const PURE_CRATES: &[&str] = &["serde", "hdrhistogram", "siphasher", "smallvec", "smol_str", "thiserror"];

@@ -162,6 +162,7 @@ impl Wanted {
             options: SocketOptions::default(),
             resolve_every: Duration::from_secs(3),
             count: self.count,
+            rules: Arc::default(),
         })
     }
 }

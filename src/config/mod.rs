@@ -19,7 +19,9 @@ pub mod settings;
 pub mod value;
 
 pub use error::{Problem, Problems};
-pub use settings::{Compress, Diagnostics, Format, Layout, Log, Rotate, Settings};
+pub use settings::{
+    Action, Compress, Control, Diagnostics, Format, Hook, Layout, Ledger, Log, Rotate, Settings, Trigger,
+};
 
 use error::Place;
 use file::{File, Role};
@@ -192,7 +194,10 @@ impl Reading {
             return Err(Problems::sorted(self.problems, &self.paths));
         }
         let files = self.paths.iter().map(|path| path.to_path_buf()).collect();
-        Ok(Settings { targets, log, diagnostics, files })
+        let ledger =
+            Ledger { path: Some(settings::DEFAULT_LEDGER.into()), keep_minutes: settings::DEFAULT_KEEP_MINUTES };
+        let control = Control { socket: Some(settings::DEFAULT_SOCKET.into()), group: None };
+        Ok(Settings { targets, log, diagnostics, ledger, control, hooks: Vec::new(), files })
     }
 }
 

@@ -18,8 +18,12 @@ use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
+mod keeping;
 mod log;
 
+pub use keeping::{
+    Action, Control, DEFAULT_HOOK_TIMEOUT, DEFAULT_KEEP_MINUTES, DEFAULT_LEDGER, DEFAULT_SOCKET, Hook, Ledger, Trigger,
+};
 pub use log::{
     Compress, DEFAULT_KEEP, DEFAULT_LEVEL, DEFAULT_LOG_DIR, DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL, DEFAULT_TIME_FORMAT,
     Diagnostics, Format, Layout, Log, Rotate,
@@ -44,6 +48,12 @@ pub struct Settings {
     pub log: Log,
     /// What the program says of itself.
     pub diagnostics: Diagnostics,
+    /// What is remembered.
+    pub ledger: Ledger,
+    /// Who may ask.
+    pub control: Control,
+    /// Who is told.
+    pub hooks: Vec<Hook>,
     /// The files that were read, the main one first.
     pub files: Vec<PathBuf>,
 }
@@ -155,6 +165,7 @@ impl Probing {
             },
             resolve_every: self.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
             count: None,
+            rules: Arc::default(),
         }
     }
 }

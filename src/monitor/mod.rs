@@ -6,14 +6,18 @@
 //! day of flapping can be played in a millisecond.
 
 pub mod agenda;
+pub mod finding;
 pub mod identity;
 pub mod inflight;
 mod leg;
 pub mod lookup;
+pub mod outage;
 pub mod record;
 pub mod sample;
 pub mod schedule;
 pub mod sendings;
+pub mod sketch;
+pub mod snapshot;
 pub mod target;
 pub mod time;
 pub mod window;
@@ -27,13 +31,16 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use agenda::Agenda;
+use finding::Finding;
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
 use leg::{Echo, EchoSeen, Leg, Route};
 use lookup::Lookups;
+use outage::{Carried, State};
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
 use schedule::{Grid, Schedule, Slot, Timing};
 use sendings::Sendings;
+use snapshot::TargetStatus;
 use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
@@ -147,6 +154,10 @@ pub enum Notice {
     TooManyTargets(Arc<Target>),
 }
 
+/// There is no target of this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownTarget;
+
 /// Who probes an address: seldom more than one.
 type ByAddr = HashMap<IpAddr, SmallVec<[TargetId; 4]>>;
 
@@ -182,6 +193,7 @@ pub struct Monitor {
     lookups: Agenda<TargetId>,
     records: Vec<Record>,
     notices: Vec<Notice>,
+    findings: Vec<Finding>,
     strays: Strays,
     sendings: Sendings,
 }
@@ -205,6 +217,7 @@ impl Monitor {
             lookups: Agenda::default(),
             records: Vec::new(),
             notices: Vec::new(),
+            findings: Vec::new(),
             strays: Strays::default(),
             sendings: Sendings::default(),
         }
@@ -396,6 +409,43 @@ impl Monitor {
     /// Moves everything that the operator should know into `notices`.
     pub fn poll_notices(&mut self, notices: &mut Vec<Notice>) {
         notices.append(&mut self.notices);
+    }
+
+    /// Moves everything that was found out about targets into `findings`.
+    pub fn poll_findings(&mut self, findings: &mut Vec<Finding>) {
+        findings.append(&mut self.findings);
+    }
+
+    /// What an earlier process knew of the targets at work. To be called before the first probe.
+    pub fn handle_carried(&mut self, _carried: &[Carried], _now: Now) {}
+
+    /// The target of this name is not probed until [`Self::handle_resume`].
+    pub fn handle_pause(&mut self, name: &Name, _now: Now) -> Result<(), UnknownTarget> {
+        self.by_name.get(name).map(|_| ()).ok_or(UnknownTarget)
+    }
+
+    /// The target of this name is probed again.
+    pub fn handle_resume(&mut self, name: &Name, _now: Now) -> Result<(), UnknownTarget> {
+        self.by_name.get(name).map(|_| ()).ok_or(UnknownTarget)
+    }
+
+    /// What is known of the targets at work, by parts: at most `at_most` targets from the one numbered `from` on, put into `out`.
+    /// Returns the number to go on with; `None` after the last.
+    pub fn snapshot(&self, from: usize, at_most: usize, out: &mut Vec<TargetStatus>) -> Option<usize> {
+        let until = from.saturating_add(at_most).min(self.legs.len());
+        out.extend(self.legs.get(from..until).unwrap_or(&[]).iter().flatten().map(|leg| TargetStatus {
+            target: leg.target.label(),
+            addr: leg.addr(),
+            state: State::Up,
+            since: None,
+            outage: None,
+            behind: None,
+            not_resolved: None,
+            answered: None,
+            interval: leg.target.interval,
+            window: leg.window.clone(),
+        }));
+        (until < self.legs.len()).then_some(until)
     }
 
     /// When something is due next; `None` while nothing ever will be.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::outage::Rules;
 use super::schedule::Timing;
 
 /// Everything about one stream of probes that the user can choose.
@@ -35,6 +36,8 @@ pub struct Target {
     pub resolve_every: Duration,
     /// Stop after this many probes; `None` goes on for ever.
     pub count: Option<u64>,
+    /// When its losses are an outage. Shared by targets of equal rules.
+    pub rules: Arc<Rules>,
 }
 
 impl Target {

@@ -30,6 +30,7 @@ fn target(name: &str, host: Ipv4Addr, size: u16) -> Arc<Target> {
         options: SocketOptions::default(),
         resolve_every: Duration::from_secs(60),
         count: None,
+        rules: Arc::default(),
     })
 }
 

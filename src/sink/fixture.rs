@@ -42,5 +42,6 @@ pub(super) fn target(name: &str, host: Host) -> Target {
         options: SocketOptions::default(),
         resolve_every: Duration::from_secs(60),
         count: None,
+        rules: std::sync::Arc::default(),
     }
 }

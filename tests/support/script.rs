@@ -125,6 +125,7 @@ impl Settings {
             options: SocketOptions { ttl: self.ttl, ..SocketOptions::default() },
             resolve_every: span(self.resolve_every, Duration::from_secs(60)),
             count: self.count,
+            rules: Arc::default(),
         }
     }
 }

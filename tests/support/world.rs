@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingtest::driver::Command;
+use pingtest::driver::{Command, Pause};
 use pingtest::monitor::identity::Identity;
 use pingtest::monitor::record::{Record, SendError};
 use pingtest::monitor::sample::{Arrival, Checksum, IcmpError, Message, Sample};
@@ -265,6 +265,14 @@ impl<N: Network> World<N> {
                 Command::Targets(targets) => self.set_targets(&targets),
                 Command::Resolved(id, found) => {
                     self.monitor.handle_resolved(id, found.as_deref().map_err(Arc::clone), now);
+                }
+                Command::Status(_) => {}
+                Command::Pause(name, pause, _) => {
+                    let done = match pause {
+                        Pause::Begin => self.monitor.handle_pause(&name, now),
+                        Pause::End => self.monitor.handle_resume(&name, now),
+                    };
+                    done.expect("the scenario names its targets");
                 }
                 Command::Stop => stop = true,
             }

@@ -1,0 +1,3 @@
+//! The ledger: what was found out about targets, kept in SQLite, written off the driver's path.
+
+pub mod history;
