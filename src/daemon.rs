@@ -346,7 +346,8 @@ pub(crate) fn environment() -> Environment {
 /// # Errors
 /// [`Error::NotPermitted`] and [`Error::OptionNotPermitted`].
 pub(crate) fn permitted(targets: &[Arc<Target>]) -> Result<&'static str, Error> {
-    let plain = [IpVersion::V4, IpVersion::V6].map(|version| open(SocketKey { version, options: Default::default() }));
+    let plain = [IpVersion::V4, IpVersion::V6]
+        .map(|version| open(SocketKey { version, options: Default::default(), variant: 0 }));
     if let Some(error) = plain.iter().filter_map(|opened| opened.as_ref().err()).find(|error| is_denial(error))
         && plain.iter().all(Result::is_err)
     {
@@ -357,7 +358,7 @@ pub(crate) fn permitted(targets: &[Arc<Target>]) -> Result<&'static str, Error> 
     options.dedup();
     for options in options {
         let version = if options.source.is_some_and(|source| source.is_ipv6()) { IpVersion::V6 } else { IpVersion::V4 };
-        if let Err(error) = open(SocketKey { version, options: options.clone() })
+        if let Err(error) = open(SocketKey { version, options: options.clone(), variant: 0 })
             && is_denial(&error)
         {
             return Err(Error::OptionNotPermitted(error));

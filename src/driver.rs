@@ -394,7 +394,7 @@ impl<O: Outlet> Driver<O> {
     /// Goes on with the status that was asked for first, by as much as delays no probe noticeably.
     fn gather_status(&mut self) {
         let Some(asked) = self.asked.front_mut() else { return };
-        match self.monitor.snapshot(asked.next, STATUS_A_TURN, &mut asked.status.targets) {
+        match self.monitor.snapshot(asked.next, STATUS_A_TURN, &mut asked.status.targets, asked.status.now) {
             Some(next) => asked.next = next,
             None => {
                 if let Some(Asked { answer, mut status, .. }) = self.asked.pop_front() {

@@ -11,14 +11,17 @@ use std::time::Duration;
 use std::{fmt, fs};
 
 use chrono::Utc;
-use pingtest::driver::Command;
+use pingtest::driver::{Command, Pause};
 use pingtest::monitor::record::Record;
+use pingtest::monitor::target::Name;
 use pingtest::monitor::window::Window;
 use pingtest::monitor::{Notice, Strays};
 use pingtest::sink::line::{Format, Labels, Renderer, StampFormat, Style};
 
+use support::finding;
 use support::script::{self, Action, Expected, Script, ScriptedNetwork};
 use support::world::World;
+use tokio::sync::oneshot;
 
 #[test]
 fn every_scenario_ends_in_exactly_its_lines_and_counts() {
@@ -45,6 +48,7 @@ fn complaint(path: &Path) -> Option<String> {
     let problems = [
         expected.lines.as_ref().and_then(|lines| differing("lines", lines, &lines_of(world.records()))),
         missing_lines(&expected, &world),
+        expected.findings.as_ref().and_then(|told| differing("findings", told, &finding::text(world.findings()))),
         differing_number("line_count", expected.line_count, world.records().len()),
         differing_number("clock_notices", expected.clock_notices, clock_notices(&world)),
         differing_number("look_ups", expected.look_ups, look_ups),
@@ -63,6 +67,7 @@ fn play(script: Script) -> World<ScriptedNetwork> {
     events.sort_by_key(|event| event.at);
     let network = ScriptedNetwork::new(script.network, script.names);
     let mut world = World::new(script.start.into(), &targets, network);
+    world.carry(|start| script.carried.iter().map(|carry| carry.carried(&targets, start)).collect());
     for event in events {
         world.run_until(event.at);
         act(&mut world, event.action);
@@ -83,11 +88,19 @@ fn act(world: &mut World<ScriptedNetwork>, action: Action) {
             world.order(Duration::ZERO, Command::Targets(script::targets(&targets)));
             world.turn();
         }
+        Action::Pause(target) => pause(world, &target, Pause::Begin),
+        Action::Resume(target) => pause(world, &target, Pause::End),
         Action::Stop(_) => {
             world.order(Duration::ZERO, Command::Stop);
             world.turn();
         }
     }
+}
+
+fn pause(world: &mut World<ScriptedNetwork>, target: &str, pause: Pause) {
+    let (answer, _) = oneshot::channel();
+    world.order(Duration::ZERO, Command::Pause(Name::new(target).unwrap(), pause, answer));
+    world.turn();
 }
 
 /// The records as a combined file would show them, in UTC.

@@ -44,6 +44,8 @@ pub const WAIT_AT_MOST: u32 = REMEMBER_AT_MOST as u32 / 2;
 pub struct Inflight {
     timeout: Duration,
     probes: VecDeque<Probe>,
+    /// So many of the oldest are decided.
+    decided: usize,
 }
 
 #[derive(Debug)]
@@ -154,7 +156,7 @@ pub struct Voided {
 impl Inflight {
     /// No probe so far; each will have `timeout` for its answer.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, probes: VecDeque::new() }
+        Self { timeout, probes: VecDeque::new(), decided: 0 }
     }
 
     /// How long a probe may stay unanswered.
@@ -255,6 +257,27 @@ impl Inflight {
         self.index(seq).is_some_and(|index| self.probes[index].is_open())
     }
 
+    /// The lowest number that still waits for its verdict.
+    pub fn oldest_open(&mut self) -> Option<u64> {
+        while self.probes.get(self.decided).is_some_and(|probe| !probe.is_open()) {
+            self.decided += 1;
+        }
+        self.probes.get(self.decided).map(|probe| probe.seq)
+    }
+
+    /// How many probes with numbers from `first` on and below `end` still wait for their verdict, and when the last of them was sent.
+    pub fn open_within(&self, first: u64, end: u64) -> (u64, Option<Stamp>) {
+        let waits = |probe: &&Probe| probe.is_open() && (first..end).contains(&probe.seq);
+        let undecided = self.probes.range(self.decided.min(self.probes.len())..);
+        undecided.filter(waits).fold((0, None), |(count, _), probe| (count + 1, Some(probe.sent)))
+    }
+
+    /// The lowest number remembered above `seq`.
+    pub fn first_after(&self, seq: u64) -> Option<u64> {
+        let index = self.probes.partition_point(|probe| probe.seq <= seq);
+        self.probes.get(index).map(|probe| probe.seq)
+    }
+
     /// The highest number remembered.
     pub fn newest(&self) -> Option<u64> {
         self.probes.back().map(|probe| probe.seq)
@@ -291,6 +314,7 @@ impl Inflight {
         };
         while self.probes.front().is_some_and(|oldest| self.probes.len() >= REMEMBER_AT_MOST || !keep(oldest)) {
             self.probes.pop_front();
+            self.decided = self.decided.saturating_sub(1);
         }
     }
 }

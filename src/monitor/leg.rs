@@ -6,17 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SocketId;
+use super::coverage::Coverage;
+use super::degraded::Degraded;
+use super::finding::{Finding, Gap, What};
+use super::health::{Change, Context, Health, Parent};
+use super::identity::TargetId;
 use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict, WAIT_AT_MOST};
 use super::lookup::Lookups;
+use super::outage::{self, BURST_INTERVAL, Carried, Rules, State};
 use super::record::{Answer, AnswerKind, Event, Lateness, Reason, Record, SendError};
 use super::sample::{Arrival, IcmpError};
-use super::schedule::{Missed, Schedule};
-use super::target::{Addr, Host, Target};
+use super::schedule::{Missed, Pace, Schedule};
+use super::snapshot::TargetStatus;
+use super::target::{Addr, Host, Name, Target};
 use super::time::{Mono, Now, Stamp, Wall};
 use super::window::Window;
 
 /// While a name does not resolve, the probes not sent are reported at first at once and then this often.
 const UNRESOLVED_REPORT: Duration = Duration::from_secs(60);
+
+/// What the rules have to tell: what is to be written down, and what was found out.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) records: Vec<Record>,
+    pub(super) findings: Vec<Finding>,
+}
 
 /// One target at work. What seldom occurs is boxed, so that walking through many targets touches little memory.
 #[derive(Debug)]
@@ -35,6 +49,45 @@ pub(super) struct Leg {
     /// The target's, held here because every probe asks for it.
     size: u16,
     unresolved: Option<Box<Unresolved>>,
+    pub(super) health: Health,
+    coverage: Coverage,
+    degraded: Option<Box<Degraded>>,
+    pub(super) paused: Option<Pausing>,
+    /// Without whom this target cannot be reached.
+    pub(super) parent: Option<TargetId>,
+    /// Whether others cannot be reached without this one.
+    pub(super) is_parent: bool,
+    /// Something happened that is not this target's affair alone.
+    pub(super) calls: Calls,
+    /// Which of the sockets with its options its probes go through: each has another ICMP identifier.
+    pub(super) variant: u8,
+    /// The pace to be taken up.
+    pub(super) pace: Option<Pace>,
+    /// Whether the burst of this spell of losses has been asked for.
+    has_burst: bool,
+    /// The state told last, and since when; single losses are not told.
+    told: State,
+    state: State,
+    since: Option<Wall>,
+}
+
+/// A target is not probed, by order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pausing {
+    pub(super) since: Stamp,
+}
+
+/// What a target's verdicts have to be followed by elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Calls {
+    /// It went down, or came up again: its children are to be told.
+    pub(super) children: bool,
+    /// Its parent is to be asked.
+    pub(super) parent: bool,
+    /// Its next probe is due at another time.
+    pub(super) slot: bool,
+    /// Its probes are to get another identifier.
+    pub(super) new_id: bool,
 }
 
 /// Which way a probe goes.
@@ -81,6 +134,7 @@ pub(super) struct EchoSeen {
 
 impl Leg {
     pub(super) fn new(target: Arc<Target>, schedule: Schedule, lookups: Option<Lookups>) -> Self {
+        let degraded = target.rules.degraded.clone().map(|rules| Box::new(Degraded::new(rules)));
         Self {
             size: target.size,
             inflight: Inflight::new(target.timeout.min(target.interval.saturating_mul(WAIT_AT_MOST))),
@@ -92,7 +146,41 @@ impl Leg {
             route: None,
             formers: Vec::new(),
             unresolved: None,
+            health: Health::default(),
+            coverage: Coverage::default(),
+            degraded,
+            paused: None,
+            parent: None,
+            is_parent: false,
+            calls: Calls::default(),
+            variant: 0,
+            pace: None,
+            has_burst: false,
+            told: State::Unknown,
+            state: State::Unknown,
+            since: None,
         }
+    }
+
+    /// Goes on where `former`, which meant the same host, was.
+    pub(super) fn inherit(&mut self, former: Self, now: Now) {
+        self.window = former.window;
+        self.health = former.health;
+        self.health.handle_void(now.mono);
+        self.coverage = former.coverage;
+        self.paused = former.paused;
+        (self.told, self.state, self.since, self.variant) = (former.told, former.state, former.since, former.variant);
+    }
+
+    /// Goes on where an earlier process stopped.
+    pub(super) fn restore(&mut self, carried: &Carried, now: Now) {
+        self.health.restore(carried, now);
+        self.told = self.health.state();
+        if self.told == State::Suspect {
+            self.told = State::Up;
+        }
+        self.state = self.health.state();
+        self.since = carried.outage.as_ref().map(|outage| outage.began.at);
     }
 
     /// Reads a little of all that the next probe and its reply will need.
@@ -156,7 +244,7 @@ impl Leg {
         sent: Stamp,
         took: Duration,
         result: Result<(), SendError>,
-        out: &mut Vec<Record>,
+        out: &mut Output,
     ) {
         match result {
             Ok(()) => {
@@ -169,25 +257,24 @@ impl Leg {
                 if let Some(lookups) = &mut self.lookups {
                     lookups.handle_loss(sent.mono);
                 }
-                out.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
+                out.records.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
+                self.leave_unmeasured(Gap::NotSent, sent.wall, Some(sent.wall + self.target.interval), out);
             }
         }
     }
 
-    pub(super) fn handle_echo(
-        &mut self,
-        seq: u64,
-        echo: Echo,
-        seen: EchoSeen,
-        arrival: Arrival,
-        out: &mut Vec<Record>,
-    ) {
+    pub(super) fn handle_echo(&mut self, seq: u64, echo: Echo, seen: EchoSeen, arrival: Arrival, out: &mut Output) {
         let effect = match echo {
             Echo::Whole => self.inflight.handle_reply(seq, arrival),
             Echo::Damaged => self.inflight.handle_failure(seq, Cause::Damaged, arrival),
             Echo::DifferentAddress => self.inflight.handle_failure(seq, Cause::DifferentAddress, arrival),
         };
-        self.conclude(seq, effect, out, |verdict, addr| {
+        let cause = match echo {
+            Echo::Damaged => outage::Cause::Damaged,
+            Echo::DifferentAddress => outage::Cause::DifferentAddress(seen.from),
+            Echo::Whole => outage::Cause::Unanswered,
+        };
+        self.conclude(seq, effect, cause, out, |verdict, addr| {
             let kind = answer_kind(verdict.ruling)?;
             let from = (Some(seen.from.ip) != addr.map(|addr| addr.ip)).then_some(seen.from);
             let (sent, rtt) = (verdict.sent.wall, verdict.after);
@@ -195,16 +282,9 @@ impl Leg {
         });
     }
 
-    pub(super) fn handle_error(
-        &mut self,
-        seq: u64,
-        from: Addr,
-        error: IcmpError,
-        arrival: Arrival,
-        out: &mut Vec<Record>,
-    ) {
+    pub(super) fn handle_error(&mut self, seq: u64, from: Addr, error: IcmpError, arrival: Arrival, out: &mut Output) {
         let effect = self.inflight.handle_failure(seq, Cause::Unreachable, arrival);
-        self.conclude(seq, effect, out, |verdict, _| {
+        self.conclude(seq, effect, outage::Cause::Unreachable { error, from }, out, |verdict, _| {
             let lateness = match verdict.ruling {
                 Ruling::Explained(_) => Lateness::AfterLoss,
                 Ruling::Lost(_) | Ruling::Reply | Ruling::Late(_) | Ruling::Duplicate | Ruling::Unmeasured(_) => {
@@ -216,22 +296,32 @@ impl Leg {
     }
 
     /// The probe's time is up.
-    pub(super) fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>, out: &mut Vec<Record>) {
+    pub(super) fn handle_expiry(&mut self, seq: u64, drained: Stamp, dropped: Option<Mono>, out: &mut Output) {
         if let Some(verdict) = self.inflight.handle_expiry(seq, drained, dropped) {
-            self.conclude(seq, Effect::Judged(verdict), out, |_, _| None);
+            self.conclude(seq, Effect::Judged(verdict), outage::Cause::Unanswered, out, |_, _| None);
         }
     }
 
     /// Slots passed unserved.
-    pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Vec<Record>) {
+    pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Output) {
+        self.leave_unmeasured(Gap::Stalled, at - missed.late, Some(at), out);
+        self.note_missed(missed, reason, at, out);
+    }
+
+    /// Writes down slots that passed unserved.
+    pub(super) fn note_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Output) {
         let Missed { first, last, .. } = missed;
         let count = last - first + 1;
         self.window.not_measured += count;
-        out.push(self.record(at, self.addr(), Event::NotMeasured { first, last, count, reason }));
+        out.records.push(self.record(at, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// Gives up what is in flight, together with slots that were missed for the same reason.
-    pub(super) fn void(&mut self, missed: Option<Missed>, reason: Reason, at: Wall, out: &mut Vec<Record>) {
+    pub(super) fn void(&mut self, missed: Option<Missed>, reason: Reason, at: Wall, out: &mut Output) {
+        if let Reason::Suspended(time) = reason {
+            self.health.handle_suspend(time);
+            self.leave_unmeasured(Gap::Suspended, at - time, Some(at), out);
+        }
         let voided = self.inflight.void();
         let skipped = missed.map_or(0, |missed| missed.last - missed.first + 1);
         let count = voided.map_or(0, |voided| voided.count) + skipped;
@@ -241,12 +331,12 @@ impl Leg {
         let last = missed.map(|missed| missed.last).or(voided.map(|voided| voided.last));
         if let (Some(first), Some(last)) = (first, last) {
             let addr = self.addr_of(first);
-            out.push(self.record(at, addr, Event::NotMeasured { first, last, count, reason }));
+            out.records.push(self.record(at, addr, Event::NotMeasured { first, last, count, reason }));
         }
     }
 
     /// A slot passed, but there is no address to probe.
-    pub(super) fn handle_unresolved(&mut self, seq: u64, now: Now, out: &mut Vec<Record>) {
+    pub(super) fn handle_unresolved(&mut self, seq: u64, now: Now, out: &mut Output) {
         self.window.not_measured += 1;
         let reported = self.unresolved.as_ref().map(|unresolved| unresolved.reported);
         let fresh = Unresolved { first: seq, last: seq, count: 0, reported: reported.unwrap_or(now.mono) };
@@ -256,35 +346,37 @@ impl Leg {
         }
         unresolved.last = seq;
         unresolved.count += 1;
+        self.leave_unmeasured(Gap::NotResolved, now.wall, Some(now.wall + self.target.interval), out);
         if reported.is_none_or(|reported| now.mono - reported >= UNRESOLVED_REPORT) {
             self.report_unresolved(now, out);
         }
     }
 
     /// Writes down the slots that passed without an address and are not written down yet.
-    pub(super) fn report_unresolved(&mut self, now: Now, out: &mut Vec<Record>) {
+    pub(super) fn report_unresolved(&mut self, now: Now, out: &mut Output) {
         let Some(unresolved) = self.unresolved.as_mut().filter(|unresolved| unresolved.count > 0) else { return };
         let Unresolved { first, last, count, .. } = **unresolved;
         unresolved.count = 0;
         unresolved.reported = now.mono;
         let error = self.lookups.as_ref().and_then(|lookups| lookups.error().cloned());
         let reason = Reason::NotResolved(error.unwrap_or_else(|| "no answer from the resolver yet".into()));
-        out.push(self.record(now.wall, self.addr(), Event::NotMeasured { first, last, count, reason }));
+        out.records.push(self.record(now.wall, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
     /// The name leads somewhere: what passed without an address is written down, and the next such time begins afresh.
-    pub(super) fn handle_resolved(&mut self, now: Now, out: &mut Vec<Record>) {
+    pub(super) fn handle_resolved(&mut self, now: Now, out: &mut Output) {
         self.report_unresolved(now, out);
         self.unresolved = None;
     }
 
     /// Counts what was decided and writes it down: as a loss or as not measured where that is the ruling, else as `event`
-    /// describes it, given the address that was probed.
+    /// describes it, given the address that was probed. `cause` is what a loss is put down to.
     fn conclude(
         &mut self,
         seq: u64,
         effect: Effect,
-        out: &mut Vec<Record>,
+        cause: outage::Cause,
+        out: &mut Output,
         event: impl Fn(&Verdict, Option<Addr>) -> Option<Event>,
     ) {
         let verdicts = match effect {
@@ -298,7 +390,8 @@ impl Leg {
             self.window.handle_verdict(verdict);
             self.follow_name(verdict);
             let event = common_event(seq, verdict).or_else(|| event(verdict, addr));
-            out.extend(event.map(|event| self.record(verdict.at, addr, event)));
+            out.records.extend(event.map(|event| self.record(verdict.at, addr, event)));
+            self.follow_health(seq, verdict, &cause, out);
         }
     }
 
@@ -309,6 +402,198 @@ impl Leg {
             Ruling::Reply => lookups.handle_reply(),
             Ruling::Lost(_) => lookups.handle_loss(verdict.sent.mono + verdict.after),
             Ruling::Late(_) | Ruling::Explained(_) | Ruling::Duplicate | Ruling::Unmeasured(_) => {}
+        }
+    }
+}
+
+/// Health, and what follows from it.
+impl Leg {
+    /// What the verdict means for the target's health.
+    fn follow_health(&mut self, seq: u64, verdict: &Verdict, cause: &outage::Cause, out: &mut Output) {
+        if let Some(degraded) = &mut self.degraded {
+            degraded.handle_verdict(verdict);
+        } else if !self.coverage.is_open() && self.health.handle_plain_reply(seq, verdict, &mut self.inflight) {
+            return;
+        }
+        self.cover(seq, verdict, out);
+        let parent = if self.parent.is_some() { Parent::Awaited } else { Parent::None };
+        self.change_health(verdict.at, parent, out, |health, context, changes| {
+            health.handle_verdict(seq, verdict, cause.clone(), context, changes);
+        });
+    }
+
+    /// The parent has this to tell.
+    pub(super) fn handle_parent(&mut self, parent: Parent, at: Stamp, out: &mut Output) {
+        self.change_health(at.wall, parent, out, |health, context, changes| {
+            health.handle_parent(at, context, changes);
+        });
+    }
+
+    /// The name leads nowhere.
+    pub(super) fn handle_not_resolved(&mut self, error: &Arc<str>, at: Wall, out: &mut Output) {
+        self.change_health(at, Parent::Awaited, out, |health, _, changes| health.handle_not_resolved(error, changes));
+    }
+
+    fn change_health(
+        &mut self,
+        at: Wall,
+        parent: Parent,
+        out: &mut Output,
+        change: impl FnOnce(&mut Health, &mut Context<'_>, &mut Vec<Change>),
+    ) {
+        let mut changes = Vec::new();
+        let not_resolved = self.lookups.as_ref().and_then(|lookups| lookups.error());
+        let (rules, inflight) = (&self.target.rules, &mut self.inflight);
+        change(&mut self.health, &mut Context { rules, inflight, parent, not_resolved }, &mut changes);
+        changes.into_iter().for_each(|change| self.tell(change, at, out));
+        self.calls.parent = self.health.awaits_parent(&self.target.rules);
+        self.review(at, out);
+        self.follow_pace();
+    }
+
+    fn tell(&mut self, change: Change, at: Wall, out: &mut Output) {
+        let addr = self.addr();
+        let line = match &change {
+            Change::FirstReply(first) => Some(Event::FirstReply(*first)),
+            Change::Began(outage) => {
+                Some(Event::OutageBegan { seq: outage.first_seq, began: outage.began.at, cause: outage.cause.clone() })
+            }
+            Change::Ended(outage, seq) => {
+                Some(Event::OutageEnded { seq: *seq, began: outage.began.at, lasted: outage.lasted, lost: outage.lost })
+            }
+            Change::Amended(_) | Change::Behind(_) | Change::Reached(_) | Change::NewId => None,
+        };
+        out.records.extend(line.map(|event| self.record(at, addr, event)));
+        match change {
+            Change::FirstReply(first) => self.find(at, What::FirstReply(first), out),
+            Change::Began(outage) => self.find(at, What::OutageBegan(outage), out),
+            Change::Amended(outage) => self.find(at, What::OutageAmended(outage), out),
+            Change::Ended(outage, _) => {
+                if let Some(degraded) = &mut self.degraded {
+                    degraded.forget();
+                }
+                self.find(at, What::OutageEnded(outage), out);
+            }
+            Change::Behind(since) => self.leave_unmeasured(Gap::BehindParent, since, None, out),
+            Change::Reached(at) => self.end_gap(Gap::BehindParent, at, out),
+            Change::NewId => self.calls.new_id = true,
+        }
+    }
+
+    pub(super) fn find(&self, at: Wall, what: What, out: &mut Output) {
+        out.findings.push(Finding { at, target: self.target.label(), addr: self.addr(), what });
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.health.state() {
+            _ if self.paused.is_some() => State::Paused,
+            State::Up if self.degraded.as_ref().is_some_and(|degraded| degraded.is_degraded()) => State::Degraded,
+            state => state,
+        }
+    }
+
+    /// Tells of another state, unless it is a single loss.
+    pub(super) fn review(&mut self, at: Wall, out: &mut Output) {
+        let state = self.state();
+        if state == self.state {
+            return;
+        }
+        self.state = state;
+        self.since = Some(at);
+        if state == State::Suspect || state == self.told {
+            return;
+        }
+        let from = std::mem::replace(&mut self.told, state);
+        self.calls.children = self.is_parent;
+        self.find(at, What::StateChanged { from, to: state }, out);
+    }
+
+    /// Probes follow one another faster while it is about to be seen how the target is.
+    fn follow_pace(&mut self) {
+        let Rules { suspect_interval, burst, .. } = *self.target.rules;
+        if suspect_interval.is_none() && burst == 0 {
+            return;
+        }
+        let is_in_the_balance = self.health.is_in_the_balance();
+        let wanted = match (self.schedule.pace(), suspect_interval) {
+            (Pace::Regular, _) if is_in_the_balance && burst > 0 && !self.has_burst => {
+                Some(Pace::Fast { every: BURST_INTERVAL, left: Some(burst) })
+            }
+            (Pace::Regular, Some(every)) if is_in_the_balance => Some(Pace::Fast { every, left: None }),
+            (Pace::Fast { left: None, .. }, _) if !is_in_the_balance => Some(Pace::Regular),
+            (Pace::Regular | Pace::Fast { .. }, _) => None,
+        };
+        self.has_burst = is_in_the_balance;
+        self.pace = wanted;
+        self.calls.slot |= wanted.is_some();
+    }
+
+    /// A measured probe ends a gap; one that could not be measured begins one.
+    fn cover(&mut self, seq: u64, verdict: &Verdict, out: &mut Output) {
+        let gap = match verdict.ruling {
+            Ruling::Unmeasured(Obstacle::LocalDrops | Obstacle::ArrivalUnknown) => Gap::Local,
+            Ruling::Unmeasured(Obstacle::Stalled { .. }) => Gap::Stalled,
+            Ruling::Reply | Ruling::Lost(_) | Ruling::Late(_) | Ruling::Explained(_) | Ruling::Duplicate => {
+                return self.change_coverage(verdict.at, out, |coverage, out| coverage.handle_measured(seq, out));
+            }
+        };
+        let sent = verdict.sent.wall;
+        self.leave_unmeasured(gap, sent, Some(sent + self.target.interval), out);
+    }
+
+    pub(super) fn leave_unmeasured(&mut self, why: Gap, from: Wall, until: Option<Wall>, out: &mut Output) {
+        let newest = self.schedule.newest();
+        self.change_coverage(from, out, |coverage, out| coverage.handle_unmeasured(why, from, until, newest, out));
+    }
+
+    pub(super) fn end_gap(&mut self, why: Gap, at: Wall, out: &mut Output) {
+        self.change_coverage(at, out, |coverage, out| coverage.end(why, at, out));
+    }
+
+    /// Whatever gap is open ends.
+    pub(super) fn close_gap(&mut self, at: Wall, out: &mut Output) {
+        self.change_coverage(at, out, |coverage, out| coverage.close(at, out));
+    }
+
+    fn change_coverage(
+        &mut self,
+        at: Wall,
+        out: &mut Output,
+        change: impl FnOnce(&mut Coverage, &mut Vec<What>) -> Duration,
+    ) {
+        let mut found = Vec::new();
+        let unmeasured = change(&mut self.coverage, &mut found);
+        if !unmeasured.is_zero() {
+            self.health.handle_unmeasured(unmeasured);
+        }
+        found.into_iter().for_each(|what| self.find(at, what, out));
+    }
+
+    /// What this target tells as a parent.
+    pub(super) fn as_parent(&self) -> Parent {
+        match self.state() {
+            State::Down | State::Behind => Parent::Down,
+            State::Unknown | State::Paused => Parent::None,
+            State::Up | State::Degraded | State::Suspect => {
+                let answered = self.health.answered().map_or(Mono::default(), |sent| sent.mono);
+                Parent::up(answered, self.target.interval, self.timeout())
+            }
+        }
+    }
+
+    /// What is known of the target at `now`.
+    pub(super) fn status(&self, now: Mono, behind: Option<Name>) -> TargetStatus {
+        TargetStatus {
+            target: self.target.label(),
+            addr: self.addr(),
+            state: self.state,
+            since: self.since,
+            outage: self.health.outage(now),
+            behind,
+            not_resolved: self.lookups.as_ref().and_then(|lookups| lookups.error().cloned()),
+            answered: self.health.answered().map(|sent| sent.wall),
+            interval: self.target.interval,
+            window: self.window.clone(),
         }
     }
 }

@@ -6,9 +6,13 @@
 //! day of flapping can be played in a millisecond.
 
 pub mod agenda;
+mod coverage;
+mod degraded;
 pub mod finding;
+mod health;
 pub mod identity;
 pub mod inflight;
+mod kin;
 mod leg;
 pub mod lookup;
 pub mod outage;
@@ -31,11 +35,11 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use agenda::Agenda;
-use finding::Finding;
+use finding::{Finding, What};
 use identity::{FULL_PAYLOAD, Identity, ProbeId, Resemblance, TargetId};
-use leg::{Echo, EchoSeen, Leg, Route};
+use kin::Kin;
+use leg::{Echo, EchoSeen, Leg, Output, Route};
 use lookup::Lookups;
-use outage::{Carried, State};
 use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
 use schedule::{Grid, Schedule, Slot, Timing};
@@ -79,6 +83,8 @@ pub struct SocketKey {
     pub version: IpVersion,
     /// With which options.
     pub options: SocketOptions,
+    /// Which of several alike: each socket has an ICMP identifier of its own.
+    pub variant: u8,
 }
 
 impl fmt::Display for SocketKey {
@@ -89,6 +95,9 @@ impl fmt::Display for SocketKey {
         })?;
         let SocketOptions { ttl, dscp, fragmentation, source, interface, mark } = &self.options;
         let numbers = [("ttl", ttl.map(u32::from)), ("dscp", dscp.map(u32::from)), ("mark", *mark)];
+        if self.variant > 0 {
+            write!(f, " no. {}", self.variant + 1)?;
+        }
         for (name, value) in numbers.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             write!(f, " {name}={value}")?;
         }
@@ -191,9 +200,9 @@ pub struct Monitor {
     slots: Agenda<TargetId>,
     judgements: Agenda<ProbeId>,
     lookups: Agenda<TargetId>,
-    records: Vec<Record>,
+    out: Output,
     notices: Vec<Notice>,
-    findings: Vec<Finding>,
+    kin: Kin,
     strays: Strays,
     sendings: Sendings,
 }
@@ -215,9 +224,9 @@ impl Monitor {
             slots: Agenda::default(),
             judgements: Agenda::default(),
             lookups: Agenda::default(),
-            records: Vec::new(),
+            out: Output::default(),
             notices: Vec::new(),
-            findings: Vec::new(),
+            kin: Kin::default(),
             strays: Strays::default(),
             sendings: Sendings::default(),
         }
@@ -234,9 +243,13 @@ impl Monitor {
                 Some(&target) if *target == present => {}
                 Some(&target) => {
                     let former = self.retire(index, Reason::Changed, now);
-                    self.add(target, former.filter(|_| target.means_the_same(&present)), now);
+                    let former = if target.means_the_same(&present) { former } else { self.forget(former, now) };
+                    self.add(target, former, now);
                 }
-                None => drop(self.retire(index, Reason::Removed, now)),
+                None => {
+                    let former = self.retire(index, Reason::Removed, now);
+                    self.forget(former, now);
+                }
             }
         }
         for target in targets {
@@ -244,6 +257,7 @@ impl Monitor {
                 self.add(target, None, now);
             }
         }
+        self.find_kin(now.stamp());
         self.rebuild_slots();
     }
 
@@ -279,13 +293,13 @@ impl Monitor {
     pub fn handle_sent(&mut self, probe: &Probe, sent: Stamp, took: Duration, result: Result<(), SendError>) {
         let grid = self.grid();
         let Some(leg) = leg_mut(&mut self.legs, probe.id.target) else { return };
-        leg.handle_sent(probe.id.seq, sent, took, result, &mut self.records);
+        leg.handle_sent(probe.id.seq, sent, took, result, &mut self.out);
         if result.is_ok() {
             let judged = grid.ceil(sent.mono + leg.timeout() + GRACE);
             self.judgements.push(judged, probe.id);
             self.sendings.handle_sent(probe.id, sent.mono, took);
         } else {
-            self.note_lookup(probe.id.target);
+            self.follow_up(probe.id.target, sent);
         }
     }
 
@@ -307,11 +321,14 @@ impl Monitor {
             lookup::choose(leg.addr(), found, target.family).ok_or_else(|| target.family.lacking().into())
         });
         if found.is_ok() {
-            leg.handle_resolved(now, &mut self.records);
+            leg.handle_resolved(now, &mut self.out);
         }
         let Some(lookups) = leg.lookups.as_mut() else { return };
         let failed_before = lookups.error().is_some();
         lookups.handle_result(found.as_ref().err().cloned(), now.mono);
+        if let Err(error) = &found {
+            leg.handle_not_resolved(error, now.wall, &mut self.out);
+        }
         match found {
             Ok(addr) => {
                 if leg.addr().is_none() || failed_before {
@@ -338,16 +355,17 @@ impl Monitor {
         while let Some((_, id)) = self.judgements.pop_due(drained.mono) {
             let Some(leg) = leg_mut(&mut self.legs, id.target) else { continue };
             let dropped = leg.route_of(id.seq).and_then(|route| self.dropped[route.socket.0]);
-            leg.handle_expiry(id.seq, drained, dropped, &mut self.records);
-            self.note_lookup(id.target);
+            leg.handle_expiry(id.seq, drained, dropped, &mut self.out);
+            self.follow_up(id.target, drained);
         }
     }
 
     /// The end: whatever is in flight is not measured.
     pub fn handle_stop(&mut self, now: Now) {
         for leg in self.legs.iter_mut().flatten() {
-            leg.void(None, Reason::Stopped, now.wall, &mut self.records);
-            leg.report_unresolved(now, &mut self.records);
+            leg.void(None, Reason::Stopped, now.wall, &mut self.out);
+            leg.report_unresolved(now, &mut self.out);
+            leg.close_gap(now.wall, &mut self.out);
         }
     }
 
@@ -367,7 +385,8 @@ impl Monitor {
     /// The next probe due at `now.mono`, to be sent at once and reported by [`Self::handle_sent`].
     pub fn poll_probe(&mut self, now: Now) -> Option<Probe> {
         while let Some((due, id)) = self.slots.pop_due(now.mono) {
-            let leg = leg_mut(&mut self.legs, id).filter(|leg| leg.schedule.due() == Some(due));
+            let wanted = |leg: &&mut Leg| leg.schedule.due() == Some(due) && leg.paused.is_none();
+            let leg = leg_mut(&mut self.legs, id).filter(wanted);
             let Some((leg, slot)) = leg.and_then(|leg| leg.schedule.poll(now.mono).map(|slot| (leg, slot))) else {
                 continue;
             };
@@ -376,10 +395,10 @@ impl Monitor {
             }
             match (slot, leg.route()) {
                 (Slot::Missed(missed), _) => {
-                    leg.report_unresolved(now, &mut self.records);
-                    leg.handle_missed(missed, Reason::Stalled(missed.late), now.wall, &mut self.records);
+                    leg.report_unresolved(now, &mut self.out);
+                    leg.handle_missed(missed, Reason::Stalled(missed.late), now.wall, &mut self.out);
                 }
-                (Slot::Due { seq }, None) => leg.handle_unresolved(seq, now, &mut self.records),
+                (Slot::Due { seq }, None) => leg.handle_unresolved(seq, now, &mut self.out),
                 (Slot::Due { seq }, Some(Route { addr, socket })) => {
                     let (id, size) = (ProbeId { target: id, seq }, leg.size());
                     return Some(Probe { id, addr, socket, sequence: identity::wire_sequence(id, size), size });
@@ -403,7 +422,7 @@ impl Monitor {
 
     /// Moves everything that is to be written down into `records`.
     pub fn poll_records(&mut self, records: &mut Vec<Record>) {
-        records.append(&mut self.records);
+        records.append(&mut self.out.records);
     }
 
     /// Moves everything that the operator should know into `notices`.
@@ -413,38 +432,15 @@ impl Monitor {
 
     /// Moves everything that was found out about targets into `findings`.
     pub fn poll_findings(&mut self, findings: &mut Vec<Finding>) {
-        findings.append(&mut self.findings);
-    }
-
-    /// What an earlier process knew of the targets at work. To be called before the first probe.
-    pub fn handle_carried(&mut self, _carried: &[Carried], _now: Now) {}
-
-    /// The target of this name is not probed until [`Self::handle_resume`].
-    pub fn handle_pause(&mut self, name: &Name, _now: Now) -> Result<(), UnknownTarget> {
-        self.by_name.get(name).map(|_| ()).ok_or(UnknownTarget)
-    }
-
-    /// The target of this name is probed again.
-    pub fn handle_resume(&mut self, name: &Name, _now: Now) -> Result<(), UnknownTarget> {
-        self.by_name.get(name).map(|_| ()).ok_or(UnknownTarget)
+        findings.append(&mut self.out.findings);
     }
 
     /// What is known of the targets at work, by parts: at most `at_most` targets from the one numbered `from` on, put into `out`.
     /// Returns the number to go on with; `None` after the last.
-    pub fn snapshot(&self, from: usize, at_most: usize, out: &mut Vec<TargetStatus>) -> Option<usize> {
+    pub fn snapshot(&self, from: usize, at_most: usize, out: &mut Vec<TargetStatus>, now: Now) -> Option<usize> {
         let until = from.saturating_add(at_most).min(self.legs.len());
-        out.extend(self.legs.get(from..until).unwrap_or(&[]).iter().flatten().map(|leg| TargetStatus {
-            target: leg.target.label(),
-            addr: leg.addr(),
-            state: State::Up,
-            since: None,
-            outage: None,
-            behind: None,
-            not_resolved: None,
-            answered: None,
-            interval: leg.target.interval,
-            window: leg.window.clone(),
-        }));
+        let ids = (from..until).filter_map(TargetId::new);
+        out.extend(ids.filter_map(|id| Some(self.leg(id)?.status(now.mono, self.culprit(id)))));
         (until < self.legs.len()).then_some(until)
     }
 
@@ -538,8 +534,8 @@ impl Monitor {
             (Resemblance::Whole, Checksum::Good) => Echo::DifferentAddress,
         };
         let seen = EchoSeen { from: sample.from, ttl: sample.ttl, bytes: payload.len() + ICMP_HEADER };
-        leg.handle_echo(id.seq, echo, seen, sample.arrival, &mut self.records);
-        self.note_lookup(id.target);
+        leg.handle_echo(id.seq, echo, seen, sample.arrival, &mut self.out);
+        self.follow_up(id.target, sample.arrival.seen);
     }
 
     /// The probe an echo reply may belong to: the one its tag proves, else the one its sender and sequence number point to. A reply
@@ -571,8 +567,8 @@ impl Monitor {
             self.strays.stale += 1;
             return;
         };
-        leg.handle_error(id.seq, sample.from, error, sample.arrival, &mut self.records);
-        self.note_lookup(id.target);
+        leg.handle_error(id.seq, sample.from, error, sample.arrival, &mut self.out);
+        self.follow_up(id.target, sample.arrival.seen);
     }
 
     /// Among the remembered probes to `addr` with this sequence number on the wire, the one that fits best.
@@ -612,8 +608,9 @@ impl Monitor {
             Host::Address(addr) => Some(*addr),
             Host::Name(_) => former.as_ref().and_then(|former| former.addr()),
         };
-        if let Some(former) = former {
-            leg.window = former.window;
+        match former {
+            Some(former) => leg.inherit(*former, now),
+            None => leg.find(now.wall, What::Watched, &mut self.out),
         }
         self.by_name.insert(target.name.clone(), id);
         self.legs.push(Some(Box::new(leg)));
@@ -629,8 +626,8 @@ impl Monitor {
 
     fn retire(&mut self, index: usize, reason: Reason, now: Now) -> Option<Box<Leg>> {
         let mut leg = self.legs[index].take()?;
-        leg.void(None, reason, now.wall, &mut self.records);
-        leg.report_unresolved(now, &mut self.records);
+        leg.void(None, reason, now.wall, &mut self.out);
+        leg.report_unresolved(now, &mut self.out);
         self.by_name.remove(&leg.target.name);
         if let Some(id) = TargetId::new(index) {
             leg.addrs().for_each(|addr| forget_addr(&mut self.by_addr, addr.ip, id));
@@ -638,16 +635,26 @@ impl Monitor {
         Some(leg)
     }
 
+    /// A target that is watched no more.
+    fn forget(&mut self, leg: Option<Box<Leg>>, now: Now) -> Option<Box<Leg>> {
+        if let Some(mut leg) = leg {
+            leg.close_gap(now.wall, &mut self.out);
+            leg.find(now.wall, What::Unwatched, &mut self.out);
+        }
+        None
+    }
+
     fn set_addr(&mut self, id: TargetId, addr: Addr, now: Now) {
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };
         if leg.addr() == Some(addr) {
             return;
         }
-        let key = SocketKey { version: addr.version(), options: leg.target.options.clone() };
+        let key = SocketKey { version: addr.version(), options: leg.target.options.clone(), variant: leg.variant };
         let socket = intern(&mut self.sockets, &mut self.dropped, key);
         leg.addrs().for_each(|addr| forget_addr(&mut self.by_addr, addr.ip, id));
         if let Some(old) = leg.set_route(Route { addr, socket }) {
-            self.records.push(leg.record(now.wall, Some(addr), Event::AddressChanged { old, new: addr }));
+            self.out.records.push(leg.record(now.wall, Some(addr), Event::AddressChanged { old, new: addr }));
+            leg.find(now.wall, What::AddressChanged { old, new: addr }, &mut self.out);
         }
         leg.addrs().for_each(|addr| note_addr(&mut self.by_addr, addr.ip, id));
     }
@@ -673,9 +680,9 @@ impl Monitor {
     fn handle_suspend(&mut self, suspended: Duration, now: Now) {
         self.notices.push(Notice::Suspended(suspended));
         for leg in self.legs.iter_mut().flatten() {
-            leg.report_unresolved(now, &mut self.records);
+            leg.report_unresolved(now, &mut self.out);
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
-            leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.records);
+            leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.out);
             // Who sleeps may wake up in another network.
             if let Some(lookups) = &mut leg.lookups {
                 lookups.handle_loss(now.mono);

@@ -140,6 +140,47 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The word that JSON and ledger have for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Damaged => "damaged",
+            Self::DifferentAddress(_) => "different_address",
+            Self::NotResolved(_) => "not_resolved",
+            Self::Unreachable { .. } => "unreachable",
+        }
+    }
+
+    /// Further words: the ICMP error's, the resolver's.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Unanswered | Self::Damaged | Self::DifferentAddress(_) => None,
+            Self::NotResolved(error) => Some(error.to_string()),
+            Self::Unreachable { error, .. } => Some(error.to_string()),
+        }
+    }
+
+    /// Who said so.
+    pub fn from(&self) -> Option<Addr> {
+        match self {
+            Self::Unanswered | Self::Damaged | Self::NotResolved(_) => None,
+            Self::DifferentAddress(from) | Self::Unreachable { from, .. } => Some(*from),
+        }
+    }
+
+    /// How much it says: of several, the one that says most is an outage's.
+    pub(super) fn weight(&self) -> u8 {
+        match self {
+            Self::Unanswered => 0,
+            Self::Damaged => 1,
+            Self::DifferentAddress(_) => 2,
+            Self::Unreachable { .. } => 3,
+            Self::NotResolved(_) => 4,
+        }
+    }
+}
+
 /// One outage, over or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outage {

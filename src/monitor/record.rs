@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::finding::FirstReply;
+use super::outage::Cause;
 use super::sample::IcmpError;
 use super::target::{Addr, Label};
 use super::time::Wall;
@@ -76,6 +78,28 @@ pub enum Event {
         /// The address probed from here on.
         new: Addr,
     },
+    /// Losses in a row have become an outage.
+    OutageBegan {
+        /// Number of the first lost probe.
+        seq: u64,
+        /// When that was sent.
+        began: Wall,
+        /// Why, as far as the network told.
+        cause: Cause,
+    },
+    /// An outage is over.
+    OutageEnded {
+        /// Number of the probe whose reply was the first.
+        seq: u64,
+        /// When the outage began.
+        began: Wall,
+        /// How long it lasted.
+        lasted: Duration,
+        /// Probes in it that were not answered, so far.
+        lost: u64,
+    },
+    /// The first reply ever, after losses.
+    FirstReply(FirstReply),
 }
 
 /// An echo reply to one of our probes.
@@ -151,4 +175,6 @@ pub enum Reason {
     Changed,
     /// pingtest stopped while the probe was in flight.
     Stopped,
+    /// The target was not to be probed, by order, for this long.
+    Paused(Duration),
 }

@@ -61,9 +61,26 @@ impl Grid {
 #[derive(Debug)]
 pub struct Schedule {
     interval: Duration,
+    /// One of the slots of the timetable.
+    origin: Mono,
+    pace: Pace,
     due: Mono,
     next_seq: u64,
     last_seq: u64,
+}
+
+/// How fast probes follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// By the timetable.
+    Regular,
+    /// Off the timetable, for a while.
+    Fast {
+        /// Time between probes.
+        every: Duration,
+        /// How many more; then by the timetable again. `None`: until told otherwise.
+        left: Option<u32>,
+    },
 }
 
 /// What the timetable has for a moment.
@@ -95,16 +112,46 @@ impl Schedule {
     pub fn new(t0: Mono, timing: Timing, now: Mono, first_seq: u64) -> Self {
         let interval = timing.interval.max(Duration::from_nanos(1));
         let last_seq = timing.count.map_or(u64::MAX, |count| count.saturating_add(first_seq - 1));
-        let mut schedule = Self { interval, due: now, next_seq: first_seq, last_seq };
+        let mut schedule = Self { interval, origin: now, pace: Pace::Regular, due: now, next_seq: first_seq, last_seq };
         schedule.restart(t0, timing.phase, now);
         schedule
     }
 
     /// Goes on with the first slot at `t0 + n·interval + phase` that is not before `now`; no number is spent.
     pub fn restart(&mut self, t0: Mono, phase: Duration, now: Mono) {
-        let origin = t0 + phase;
-        let passed = (now - origin).as_nanos().div_ceil(self.interval.as_nanos());
-        self.due = origin + times(self.interval, passed);
+        self.origin = t0 + phase;
+        self.realign(now);
+    }
+
+    /// From `now` on, probes follow one another at this pace.
+    pub fn set_pace(&mut self, pace: Pace, now: Mono) {
+        match pace {
+            Pace::Regular => self.realign(now),
+            Pace::Fast { every, .. } => {
+                self.pace = pace;
+                self.due = self.due.min(now + every);
+            }
+        }
+    }
+
+    /// At which pace probes follow one another.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Goes on with the first slot of the timetable that is not before `now`.
+    fn realign(&mut self, now: Mono) {
+        let passed = (now - self.origin).as_nanos().div_ceil(self.interval.as_nanos());
+        self.pace = Pace::Regular;
+        self.due = self.origin + times(self.interval, passed);
+    }
+
+    /// From one slot to the next.
+    fn step(&self) -> Duration {
+        match self.pace {
+            Pace::Regular => self.interval,
+            Pace::Fast { every, .. } => every,
+        }
     }
 
     /// When the next slot is due; `None` after the last.
@@ -121,11 +168,11 @@ impl Schedule {
     pub fn poll(&mut self, now: Mono) -> Option<Slot> {
         let due = self.due().filter(|&due| due <= now)?;
         let late = now - due;
-        let tolerance = TOLERANCE.min(self.interval);
+        let tolerance = TOLERANCE.min(self.step());
         if late < tolerance {
             return Some(Slot::Due { seq: self.advance(1) });
         }
-        let missed = (late - tolerance).as_nanos() / self.interval.as_nanos() + 1;
+        let missed = (late - tolerance).as_nanos() / self.step().as_nanos() + 1;
         self.miss(missed, late).map(Slot::Missed)
     }
 
@@ -134,9 +181,22 @@ impl Schedule {
         self.due()?;
         // Counted forward: a system that slept for longer than it was awake has no instant that far back.
         let late = now + time - self.due;
-        let missed = self.miss(late.as_nanos().div_ceil(self.interval.as_nanos()), late);
+        let missed = self.miss(late.as_nanos().div_ceil(self.step().as_nanos()), late);
         self.due = self.due - time;
+        // The timetable's slots stay where they were but for whole intervals, which may lie before the clock's zero.
+        let shift = Duration::from_nanos((time.as_nanos() % self.interval.as_nanos()) as u64);
+        self.origin = if self.origin - Mono::default() >= shift {
+            self.origin - shift
+        } else {
+            self.origin + (self.interval - shift)
+        };
         missed
+    }
+
+    /// No probe was wanted until `now`: the slots since the next one was due have passed.
+    pub fn skip(&mut self, now: Mono) -> Option<Missed> {
+        let late = now - self.due()?;
+        self.miss(late.as_nanos().div_ceil(self.step().as_nanos()), late)
     }
 
     fn miss(&mut self, slots: u128, late: Duration) -> Option<Missed> {
@@ -148,7 +208,14 @@ impl Schedule {
     fn advance(&mut self, slots: u64) -> u64 {
         let seq = self.next_seq;
         self.next_seq += slots;
-        self.due = self.due + times(self.interval, u128::from(slots));
+        self.due = self.due + times(self.step(), u128::from(slots));
+        if let Pace::Fast { every, left: Some(left) } = self.pace {
+            match u32::try_from(u64::from(left).saturating_sub(slots)) {
+                Ok(left @ 1..) => self.pace = Pace::Fast { every, left: Some(left) },
+                // The slot that would have been next is not before this one.
+                Ok(0) | Err(_) => self.realign(self.due),
+            }
+        }
         seq
     }
 }

@@ -74,7 +74,10 @@ fn answers(monitor: &mut Monitor) -> Vec<(String, AnswerKind)> {
         | Event::Unreachable { .. }
         | Event::NotSent { .. }
         | Event::NotMeasured { .. }
-        | Event::AddressChanged { .. } => panic!("{record:?}"),
+        | Event::AddressChanged { .. }
+        | Event::OutageBegan { .. }
+        | Event::OutageEnded { .. }
+        | Event::FirstReply(_) => panic!("{record:?}"),
     };
     records.iter().map(answer).collect()
 }

@@ -27,6 +27,8 @@ pub use stamp::{BadStampFormat, Moment, StampFormat};
 
 use self::json::Json;
 use self::text::Text;
+use crate::monitor::finding::WarmUp;
+use crate::monitor::outage::Cause;
 use crate::monitor::record::{Reason, Record};
 use crate::monitor::target::{Addr, Host, Name};
 use crate::monitor::time::Wall;
@@ -225,8 +227,49 @@ impl fmt::Display for Words<'_> {
             Reason::Changed => f.write_str("target changed"),
             Reason::Removed => f.write_str("target removed"),
             Reason::Stopped => f.write_str("stopped"),
+            Reason::Paused(time) if time.is_zero() => f.write_str("paused"),
+            Reason::Paused(time) => write!(f, "paused for {}", Span(*time)),
         }
     }
+}
+
+/// Why a target is down, in the words of both formats.
+struct CauseWords<'a> {
+    cause: &'a Cause,
+    from: Option<Shown<'static>>,
+}
+
+impl<'a> CauseWords<'a> {
+    fn new(cause: &'a Cause, zones: &mut ZoneNames) -> Self {
+        Self { cause, from: cause.from().map(|from| Shown::new(from, zones)) }
+    }
+}
+
+impl fmt::Display for CauseWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Unanswered => f.write_str("unanswered")?,
+            Cause::Damaged => f.write_str("answers are damaged")?,
+            Cause::DifferentAddress(_) => f.write_str("answered by somebody else")?,
+            Cause::NotResolved(error) => write!(f, "unanswered and not resolved: {error}")?,
+            Cause::Unreachable { error, .. } => error.fmt(f)?,
+        }
+        self.from.as_ref().map_or(Ok(()), |from| write!(f, " from {from}"))
+    }
+}
+
+/// What the time until a first reply is typical of.
+fn hint_words(hint: WarmUp) -> &'static str {
+    match hint {
+        WarmUp::BridgeLearning => "a new bridge learns for 15 s before it forwards",
+        WarmUp::BridgeListeningAndLearning => "a new bridge listens and learns for 30 s before it forwards",
+    }
+}
+
+/// A time in whole milliseconds, rounded; bounded as [`micros`] is.
+fn rounded_millis(time: Duration) -> u64 {
+    const MAX: u128 = 1 << 50;
+    ((time.as_micros() + 500) / 1000).min(MAX) as u64
 }
 
 /// A duration for the eye: `120 ms` below a second, `41.0 s` from there on.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingtest::monitor::Monitor;
+use pingtest::monitor::outage::BURST_INTERVAL;
 use pingtest::monitor::record::{AnswerKind, Event, Lateness, Reason, Record};
 use pingtest::monitor::target::{Name, Target};
 use pingtest::monitor::time::{Boot, Mono, Now};
@@ -43,6 +44,7 @@ struct Book {
     outcomes: BTreeMap<u64, Outcome>,
     not_measured: Vec<NotMeasured>,
     tally: Tally,
+    is_down: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,9 @@ impl Ledger {
         }
         if let Some(before) = book.last_sent.replace(now.boot) {
             let gap = now.boot - before;
-            let least = target.interval.saturating_sub(TOLERANCE);
+            let burst = (target.rules.burst > 0).then_some(BURST_INTERVAL);
+            let fastest = target.rules.suspect_interval.into_iter().chain(burst).chain([target.interval]).min();
+            let least = fastest.unwrap_or_default().saturating_sub(TOLERANCE);
             assert!(gap >= least && !gap.is_zero(), "icmp_seq={seq} to {} {gap:?} after the one before", target.name);
         }
         book.sent.insert(seq, now);
@@ -123,6 +127,7 @@ impl Book {
             outcomes: BTreeMap::new(),
             not_measured: Vec::new(),
             tally: Tally::default(),
+            is_down: false,
         }
     }
 
@@ -150,6 +155,19 @@ impl Book {
                 self.handle_not_measured(NotMeasured { first, last, count }, reason, record);
             }
             Event::AddressChanged { old, new } => assert_ne!(old, new, "{record:?}"),
+            Event::OutageBegan { seq, .. } => {
+                assert!(!self.is_down, "down already: {record:?}");
+                assert_ne!(self.outcomes.get(seq), Some(&Outcome::Answered), "{record:?}");
+                self.is_down = true;
+            }
+            Event::OutageEnded { seq, .. } => {
+                assert!(self.is_down, "not down: {record:?}");
+                assert_eq!(self.outcomes.get(seq), Some(&Outcome::Answered), "{record:?}");
+                self.is_down = false;
+            }
+            Event::FirstReply(first) => {
+                assert_eq!(self.outcomes.get(&first.seq), Some(&Outcome::Answered), "{record:?}")
+            }
         }
     }
 

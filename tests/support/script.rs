@@ -11,9 +11,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use pingtest::config::value::{self, Families};
 use pingtest::monitor::Start;
+use pingtest::monitor::outage::{Bound, Carried, Cause, DegradedRules, Outage, Rules, State};
 use pingtest::monitor::record::SendError;
 use pingtest::monitor::sample::{Checksum, IcmpError};
 use pingtest::monitor::target::{Addr, Host, IpVersion, Name, SocketOptions, Target};
+use pingtest::monitor::time::Wall;
 use serde::{Deserialize, Deserializer};
 
 use super::world::{Content, Found, Network, Packet, Sent};
@@ -32,6 +34,9 @@ pub(crate) struct Script {
     pub(crate) network: Vec<Rule>,
     #[serde(default)]
     pub(crate) names: BTreeMap<String, Answer>,
+    /// What an earlier process knew.
+    #[serde(default)]
+    pub(crate) carried: Vec<Carry>,
     #[serde(default)]
     pub(crate) event: Vec<Event>,
     #[serde(deserialize_with = "span")]
@@ -47,7 +52,10 @@ pub(crate) struct Expected {
     #[serde(default)]
     pub(crate) some_lines: String,
     pub(crate) line_count: Option<usize>,
+    #[serde(default)]
     pub(crate) counts: BTreeMap<String, String>,
+    /// What was found out, all of it.
+    pub(crate) findings: Option<String>,
     #[serde(default)]
     pub(crate) strays: String,
     pub(crate) clock_notices: Option<usize>,
@@ -88,6 +96,53 @@ pub(crate) struct Settings {
     resolve_every: Option<Span>,
     count: Option<u64>,
     copies: Option<u32>,
+    down_after: Option<u32>,
+    up_after: Option<u32>,
+    merge_within: Option<Span>,
+    suspect_interval: Option<Span>,
+    burst: Option<u32>,
+    new_id_after: Option<u32>,
+    parent: Option<String>,
+    degraded_loss: Option<u16>,
+    degraded_rtt: Option<Span>,
+    degraded_for: Option<Span>,
+}
+
+/// What an earlier process knew of a target when it ended, so long before the start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Carry {
+    target: String,
+    /// How long before the start its outage began; where it is not given, the target was up.
+    down: Option<Span>,
+    /// How long before the start that process ended.
+    ended: Span,
+}
+
+impl Carry {
+    pub(crate) fn carried(&self, targets: &[Arc<Target>], start: Wall) -> Carried {
+        let target = targets.iter().find(|target| target.name.as_str() == self.target).expect("a target of this name");
+        let outage = self.down.map(|down| Outage {
+            began: Bound { at: start - down.0, earliest: None },
+            ended: None,
+            lasted: Duration::ZERO,
+            cause: Cause::Unanswered,
+            first_seq: 1,
+            lost: 3,
+            unmeasured: Duration::ZERO,
+            fragments: 1,
+            new_ids: 0,
+            new_id_helped: false,
+            behind: 0,
+        });
+        Carried {
+            name: target.name.clone(),
+            host: target.host.to_string(),
+            state: if outage.is_some() { State::Down } else { State::Up },
+            outage,
+            until: start - self.ended.0,
+        }
+    }
 }
 
 /// The targets that these settings mean.
@@ -125,7 +180,25 @@ impl Settings {
             options: SocketOptions { ttl: self.ttl, ..SocketOptions::default() },
             resolve_every: span(self.resolve_every, Duration::from_secs(60)),
             count: self.count,
-            rules: Arc::default(),
+            rules: self.rules().into(),
+        }
+    }
+
+    /// Only what is written differs from the defaults, but for the identifier, which stays.
+    fn rules(&self) -> Rules {
+        let default = Rules::default();
+        let span = |given: Option<Span>| given.map(|span| span.0);
+        let within = span(self.degraded_for).unwrap_or(Duration::from_secs(60));
+        let degraded = DegradedRules { loss: self.degraded_loss, rtt: span(self.degraded_rtt), within };
+        Rules {
+            down_after: self.down_after.unwrap_or(default.down_after),
+            up_after: self.up_after.unwrap_or(default.up_after),
+            merge_within: span(self.merge_within).unwrap_or(default.merge_within),
+            suspect_interval: span(self.suspect_interval),
+            burst: self.burst.unwrap_or(default.burst),
+            new_id_after: self.new_id_after,
+            parent: self.parent.as_deref().map(name),
+            degraded: (degraded.loss.is_some() || degraded.rtt.is_some()).then_some(degraded),
         }
     }
 }
@@ -347,6 +420,10 @@ pub(crate) enum Action {
     Names(BTreeMap<String, Answer>),
     /// The configuration is read again.
     Targets(Vec<Settings>),
+    /// The target of this name is not to be probed.
+    Pause(String),
+    /// It is again.
+    Resume(String),
     /// pingtest stops.
     Stop(bool),
 }

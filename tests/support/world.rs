@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingtest::driver::{Command, Pause};
+use pingtest::monitor::finding::Finding;
 use pingtest::monitor::identity::Identity;
+use pingtest::monitor::outage::Carried;
 use pingtest::monitor::record::{Record, SendError};
 use pingtest::monitor::sample::{Arrival, Checksum, IcmpError, Message, Sample};
 use pingtest::monitor::target::{Addr, IpVersion, Target};
@@ -138,6 +140,7 @@ pub(crate) struct World<N> {
     ledger: Ledger,
     records: Vec<Record>,
     notices: Vec<Notice>,
+    findings: Vec<Finding>,
 }
 
 impl<N: Network> World<N> {
@@ -161,6 +164,7 @@ impl<N: Network> World<N> {
             ledger: Ledger::default(),
             records: Vec::new(),
             notices: Vec::new(),
+            findings: Vec::new(),
         };
         world.set_targets(targets);
         world
@@ -184,6 +188,16 @@ impl<N: Network> World<N> {
     /// Everything the operator was told so far.
     pub(crate) fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Everything found out so far.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What an earlier process knew; to be told before the first turn.
+    pub(crate) fn carry(&mut self, carried: impl Fn(Wall) -> Vec<Carried>) {
+        self.monitor.handle_carried(&carried(MIDDAY), self.clocks.now());
     }
 
     /// Time since the start, suspends included.
@@ -383,6 +397,7 @@ impl<N: Network> World<N> {
         let now = self.clocks.now();
         self.records[from..].iter().for_each(|record| self.ledger.handle_record(record, now.mono));
         self.monitor.poll_notices(&mut self.notices);
+        self.monitor.poll_findings(&mut self.findings);
     }
 
     fn target(&self, probe: &Probe) -> &Arc<Target> {

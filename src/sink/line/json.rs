@@ -3,15 +3,20 @@
 //! Two events fit the keys only with a word of explanation. `address_changed` has the new address in `addr` and the old one
 //! in `error` (`was 172.17.0.2`), for `from` would claim that somebody had sent something. `not_written`, the writer's own,
 //! has no `target` where several share the file.
+//!
+//! Of an outage, `sent` is when its first lost probe was sent, `error` its cause, `count` how many probes were lost, and `lasted_s`
+//! how long it lasted; `hint` is what the time until a first reply is typical of.
 
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 use chrono::TimeZone;
 use serde::{Serialize, Serializer};
 
 use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
-use super::{Missing, Peer, Printable, Shown, Words, ZoneNames, micros};
+use super::{CauseWords, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros, rounded_millis};
+use crate::monitor::finding::FirstReply;
 use crate::monitor::record::{Answer, Event, Reason, Record};
 use crate::monitor::sample::IcmpError;
 use crate::monitor::target::Addr;
@@ -103,6 +108,10 @@ pub(super) struct Line<'a> {
     pub(super) count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lasted_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -120,6 +129,8 @@ impl<'a> Line<'a> {
             error: None,
             count: None,
             sent: None,
+            lasted_s: None,
+            hint: None,
         }
     }
 }
@@ -145,6 +156,19 @@ fn with_event<'a>(line: Line<'a>, record: &'a Record, zones: &mut ZoneNames) -> 
         Event::AddressChanged { old, new } => {
             Line { addr: Some(Shown::new(*new, zones)), error: Some(Error::Was(Shown::new(*old, zones))), ..line }
         }
+        Event::OutageBegan { seq, cause, .. } => {
+            Line { seq: Some(*seq), error: Some(Error::Cause(CauseWords::new(cause, zones))), ..line }
+        }
+        Event::OutageEnded { seq, lasted, lost, .. } => {
+            Line { seq: Some(*seq), count: Some(*lost), lasted_s: Some(seconds(*lasted)), ..line }
+        }
+        Event::FirstReply(FirstReply { seq, after, lost, hint }) => Line {
+            seq: Some(*seq),
+            count: Some(*lost),
+            lasted_s: Some(seconds(*after)),
+            hint: hint.map(hint_words),
+            ..line
+        },
     }
 }
 
@@ -152,12 +176,18 @@ fn sent(event: &Event) -> Option<Wall> {
     match event {
         Event::Answer(answer) => Some(answer.sent),
         Event::Lost { sent, .. } | Event::Unreachable { sent, .. } => Some(*sent),
-        Event::NotSent { .. } | Event::NotMeasured { .. } | Event::AddressChanged { .. } => None,
+        Event::OutageBegan { began, .. } | Event::OutageEnded { began, .. } => Some(*began),
+        Event::NotSent { .. } | Event::NotMeasured { .. } | Event::AddressChanged { .. } | Event::FirstReply(_) => None,
     }
 }
 
 fn millis(answer: &Answer) -> f64 {
     micros(answer.rtt) as f64 / 1000.0
+}
+
+/// Seconds to the millisecond, as text shows them.
+fn seconds(time: Duration) -> f64 {
+    rounded_millis(time) as f64 / 1000.0
 }
 
 /// Who sent a packet, unless it was the address probed.
@@ -176,6 +206,7 @@ pub(super) enum Error<'a> {
     Icmp(IcmpError),
     Reason(&'a Reason),
     Was(Shown<'a>),
+    Cause(CauseWords<'a>),
 }
 
 impl Display for Error<'_> {
@@ -185,6 +216,7 @@ impl Display for Error<'_> {
             Self::Icmp(error) => error.fmt(f),
             Self::Reason(reason) => Words(reason).fmt(f),
             Self::Was(addr) => write!(f, "was {addr}"),
+            Self::Cause(cause) => cause.fmt(f),
         }
     }
 }

@@ -31,6 +31,12 @@ pub enum Outcome {
     NotMeasured,
     /// A name leads to another address.
     AddressChanged,
+    /// Losses in a row have become an outage.
+    OutageBegan,
+    /// An outage is over.
+    OutageEnded,
+    /// The first reply ever, after losses.
+    FirstReply,
     /// The writer's own: lines that are missing here.
     NotWritten,
 }
@@ -42,7 +48,7 @@ pub struct BadOutcome(String);
 
 impl Outcome {
     /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Reply,
         Self::Lost,
         Self::Late,
@@ -53,6 +59,9 @@ impl Outcome {
         Self::NotSent,
         Self::NotMeasured,
         Self::AddressChanged,
+        Self::OutageBegan,
+        Self::OutageEnded,
+        Self::FirstReply,
         Self::NotWritten,
     ];
 
@@ -69,6 +78,9 @@ impl Outcome {
             Self::NotSent => "not_sent",
             Self::NotMeasured => "not_measured",
             Self::AddressChanged => "address_changed",
+            Self::OutageBegan => "outage_began",
+            Self::OutageEnded => "outage_ended",
+            Self::FirstReply => "first_reply",
             Self::NotWritten => "not_written",
         }
     }
@@ -95,6 +107,9 @@ impl From<&Event> for Outcome {
             Event::NotSent { .. } => Self::NotSent,
             Event::NotMeasured { .. } => Self::NotMeasured,
             Event::AddressChanged { .. } => Self::AddressChanged,
+            Event::OutageBegan { .. } => Self::OutageBegan,
+            Event::OutageEnded { .. } => Self::OutageEnded,
+            Event::FirstReply(_) => Self::FirstReply,
         }
     }
 }

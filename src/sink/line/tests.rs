@@ -6,6 +6,7 @@ use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, O
 use proptest::prelude::*;
 
 use super::*;
+use crate::monitor::finding::FirstReply;
 use crate::monitor::record::{Answer, AnswerKind, Event, Lateness, SendError};
 use crate::monitor::sample::IcmpError;
 use crate::monitor::target::Target;
@@ -534,7 +535,30 @@ fn any_event() -> impl Strategy<Value = Event> {
             reason
         }),
         (any_addr(), any_addr()).prop_map(|(old, new)| Event::AddressChanged { old, new }),
+        (any::<u64>(), any_outage_cause()).prop_map(|(seq, cause)| Event::OutageBegan { seq, began: wall(0), cause }),
+        (any::<[u64; 2]>(), any::<Duration>()).prop_map(|([seq, lost], lasted)| Event::OutageEnded {
+            seq,
+            began: wall(0),
+            lasted,
+            lost
+        }),
+        (any::<[u64; 2]>(), any::<Duration>(), any_hint())
+            .prop_map(|([seq, lost], after, hint)| { Event::FirstReply(FirstReply { seq, after, lost, hint }) }),
     ]
+}
+
+fn any_outage_cause() -> impl Strategy<Value = Cause> {
+    prop_oneof![
+        prop::sample::select(vec![Cause::Unanswered, Cause::Damaged]),
+        any_addr().prop_map(Cause::DifferentAddress),
+        any::<String>().prop_map(|text| Cause::NotResolved(text.into())),
+        (any_error(), any_addr()).prop_map(|(error, from)| Cause::Unreachable { error, from }),
+    ]
+}
+
+fn any_hint() -> impl Strategy<Value = Option<WarmUp>> {
+    let hints = vec![WarmUp::BridgeLearning, WarmUp::BridgeListeningAndLearning];
+    proptest::option::of(prop::sample::select(hints))
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {

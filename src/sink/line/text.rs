@@ -9,7 +9,11 @@ use chrono::TimeZone;
 
 use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
-use super::{Bytes, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, micros, write_number};
+use super::{
+    Bytes, CauseWords, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros, rounded_millis,
+    write_number,
+};
+use crate::monitor::finding::FirstReply;
 use crate::monitor::record::{Answer, Event, Lateness, Record};
 use crate::monitor::target::Name;
 use crate::monitor::time::Wall;
@@ -30,7 +34,12 @@ where
     }
 
     pub(super) fn record(&mut self, record: &Record, zones: &mut ZoneNames, out: &mut Vec<u8>) {
-        self.line(record.at, Some(&record.target.name), out, |line| write_event(record, zones, line));
+        let mut since = String::new();
+        if let Some(began) = began(&record.event) {
+            // As below.
+            let _ = self.stamp.write(began, &mut since);
+        }
+        self.line(record.at, Some(&record.target.name), out, |line| write_event(record, &since, zones, line));
     }
 
     pub(super) fn missing(&mut self, missing: &Missing, out: &mut Vec<u8>) {
@@ -66,7 +75,8 @@ fn write_label(labels: Labels, target: Option<&Name>, line: &mut impl Write) -> 
     }
 }
 
-fn write_event(record: &Record, zones: &mut ZoneNames, line: &mut impl Write) -> fmt::Result {
+/// `since` is the stamp of what [`began`].
+fn write_event(record: &Record, since: &str, zones: &mut ZoneNames, line: &mut impl Write) -> fmt::Result {
     match &record.event {
         Event::Answer(answer) => write_answer(record, answer, zones, line),
         Event::Lost { seq, sent: _, timeout } => {
@@ -79,8 +89,7 @@ fn write_event(record: &Record, zones: &mut ZoneNames, line: &mut impl Write) ->
             write!(line, "not sent to {}: icmp_seq={seq} {}", Peer::of(record, zones), error.text)
         }
         Event::NotMeasured { first, last, count, reason } => {
-            let probes = if *count == 1 { "probe" } else { "probes" };
-            write!(line, "not measured: {count} {probes} to {}, icmp_seq={first}", Peer::of(record, zones))?;
+            write!(line, "not measured: {} to {}, icmp_seq={first}", Probes(*count), Peer::of(record, zones))?;
             if first != last {
                 write!(line, "..{last}")?;
             }
@@ -90,6 +99,37 @@ fn write_event(record: &Record, zones: &mut ZoneNames, line: &mut impl Write) ->
             let (old, new) = (Shown::new(*old, zones), Shown::new(*new, zones));
             write!(line, "address of {} changed: {old} -> {new}", record.target.host)
         }
+        Event::OutageBegan { seq, began: _, cause } => {
+            let cause = CauseWords::new(cause, zones);
+            write!(line, "outage of {} began: icmp_seq={seq} {cause}, sent {since}", Peer::of(record, zones))
+        }
+        Event::OutageEnded { seq, began: _, lasted, lost } => {
+            let (peer, lasted) = (Peer::of(record, zones), Seconds(*lasted));
+            write!(
+                line,
+                "outage of {peer} ended: icmp_seq={seq} after {lasted} s, {} lost, began {since}",
+                Probes(*lost)
+            )
+        }
+        Event::FirstReply(FirstReply { seq, after, lost, hint }) => {
+            let (peer, after) = (Peer::of(record, zones), Seconds(*after));
+            write!(line, "first reply from {peer}: icmp_seq={seq} after {after} s, {} lost", Probes(*lost))?;
+            hint.map_or(Ok(()), |hint| write!(line, " ({})", hint_words(hint)))
+        }
+    }
+}
+
+/// When the outage began that a line tells of.
+fn began(event: &Event) -> Option<Wall> {
+    match event {
+        Event::OutageBegan { began, .. } | Event::OutageEnded { began, .. } => Some(*began),
+        Event::Answer(_)
+        | Event::Lost { .. }
+        | Event::Unreachable { .. }
+        | Event::NotSent { .. }
+        | Event::NotMeasured { .. }
+        | Event::AddressChanged { .. }
+        | Event::FirstReply(_) => None,
     }
 }
 
@@ -126,6 +166,9 @@ pub(super) fn mark(outcome: Outcome) -> &'static str {
         | Outcome::NotSent
         | Outcome::NotMeasured
         | Outcome::AddressChanged
+        | Outcome::OutageBegan
+        | Outcome::OutageEnded
+        | Outcome::FirstReply
         | Outcome::NotWritten => "",
     }
 }
@@ -161,6 +204,25 @@ pub(super) fn write_rtt(rtt: Duration, line: &mut impl Write) -> fmt::Result {
     let mut digits = itoa::Buffer::new();
     line.write_str(".")?;
     line.write_str(&digits.format(scale + value % scale)[1..])
+}
+
+/// So many probes: `1 probe`, `2 probes`.
+pub(super) struct Probes(pub(super) u64);
+
+impl fmt::Display for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 1 { "probe" } else { "probes" })
+    }
+}
+
+/// Seconds to the millisecond: `302.077`.
+pub(super) struct Seconds(pub(super) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = rounded_millis(self.0);
+        write!(f, "{}.{:03}", millis / 1000, millis % 1000)
+    }
 }
 
 /// A duration as whole milliseconds, with decimals only where it has them: `2000 ms`, `1.5 ms`.

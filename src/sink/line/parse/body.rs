@@ -17,6 +17,8 @@ pub(super) fn keys<'a>(body: &'a str, stamp: &str) -> Option<Keys<'a>> {
         .or_else(|| not_sent(body.strip_prefix("not sent to ")?))
         .or_else(|| not_measured(body.strip_prefix("not measured: ")?))
         .or_else(|| address_changed(body.strip_prefix("address of ")?))
+        .or_else(|| outage(body.strip_prefix("outage of ")?))
+        .or_else(|| first_reply(body.strip_prefix("first reply from ")?))
         .or_else(|| not_written(body.strip_prefix("not written: ")?, stamp))
 }
 
@@ -107,6 +109,44 @@ fn address_changed(rest: &str) -> Option<Keys<'_>> {
         error: Some(format!("was {old}").into()),
         ..Keys::new(Outcome::AddressChanged)
     })
+}
+
+/// `223.5.5.5 began: icmp_seq=2 unanswered, sent STAMP`, or `223.5.5.5 ended: icmp_seq=304 after 302.077 s, 302 probes lost, began
+/// STAMP`; or without the stamp.
+fn outage(rest: &str) -> Option<Keys<'_>> {
+    let (outcome, (peer, rest)) = match rest.split_once(" began: icmp_seq=") {
+        Some(parts) => (Outcome::OutageBegan, parts),
+        None => (Outcome::OutageEnded, rest.split_once(" ended: icmp_seq=")?),
+    };
+    let keys = with_peer(Keys::new(outcome), Peer::of(peer));
+    let (seq, rest) = rest.split_once(' ')?;
+    let keys = Keys { seq: Some(number(seq)?), ..keys };
+    if outcome == Outcome::OutageBegan {
+        let cause = rest.rsplit_once(", sent ").map_or(rest, |(cause, _)| cause);
+        return Some(Keys { error: Some(cause.into()), ..keys });
+    }
+    let lost = rest.rsplit_once(", began ").map_or(rest, |(lost, _)| lost);
+    after(lost, keys)
+}
+
+/// `web001 (172.17.0.2): icmp_seq=17 after 16.010 s, 16 probes lost`, perhaps with a hint in brackets.
+fn first_reply(rest: &str) -> Option<Keys<'_>> {
+    let (peer, rest) = rest.split_once(": icmp_seq=")?;
+    let (rest, hint) = match rest.split_once(" (") {
+        Some((rest, hint)) => (rest, Some(hint.strip_suffix(')')?.into())),
+        None => (rest, None),
+    };
+    let (seq, rest) = rest.split_once(' ')?;
+    let keys = Keys { seq: Some(number(seq)?), hint, ..Keys::new(Outcome::FirstReply) };
+    after(rest, with_peer(keys, Peer::of(peer)))
+}
+
+/// `after 302.077 s, 302 probes lost`
+fn after<'a>(text: &str, keys: Keys<'a>) -> Option<Keys<'a>> {
+    let (time, lost) = text.strip_prefix("after ")?.split_once(" s, ")?;
+    let (count, rest) = counted(lost, "probe")?;
+    (rest == " lost").then_some(())?;
+    Some(Keys { lasted_s: Some(decimal(time)?), count: Some(count), ..keys })
 }
 
 /// `37 lines to alidns.log, between STAMP and STAMP (log queue full)`, whose second stamp is the line's own, or

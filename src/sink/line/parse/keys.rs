@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::monitor::target::Name;
 use crate::sink::line::outcome::Outcome;
-use crate::sink::line::text::{mark, write_rtt};
+use crate::sink::line::text::{Probes, Seconds, mark, write_rtt};
 use crate::sink::line::{Shown, json};
 
 /// The keys of JSON but for the two times.
@@ -31,6 +31,9 @@ pub(super) struct Keys<'a> {
     #[serde(borrow)]
     pub(super) error: Option<Value<'a>>,
     pub(super) count: Option<u64>,
+    pub(super) lasted_s: Option<f64>,
+    #[serde(borrow)]
+    pub(super) hint: Option<Value<'a>>,
 }
 
 /// A text, borrowed from the line unless JSON had to escape something in it.
@@ -70,6 +73,8 @@ impl<'a> Keys<'a> {
             from: None,
             error: None,
             count: None,
+            lasted_s: None,
+            hint: None,
         }
     }
 
@@ -98,8 +103,14 @@ impl<'a> Keys<'a> {
             from: text(&self.from).map(Shown::Literal),
             error: text(&self.error).map(json::Error::Text),
             count: self.count,
+            lasted_s: self.lasted_s,
+            hint: text(&self.hint),
             ..json::Line::new(ts, self.outcome)
         }
+    }
+
+    fn lasted(&self) -> Result<Seconds, fmt::Error> {
+        Duration::try_from_secs_f64(needed(self.lasted_s)?).map(Seconds).map_err(|_| fmt::Error)
     }
 
     /// The wording of text, without stamp and label.
@@ -127,14 +138,25 @@ impl<'a> Keys<'a> {
             Outcome::Unreachable => write!(out, "From {} icmp_seq={} {}", needed(sender())?, seq()?, error()?),
             Outcome::NotSent => write!(out, "not sent to {}: icmp_seq={} {}", needed(peer())?, seq()?, error()?),
             Outcome::NotMeasured => {
-                let (count, peer) = (needed(self.count)?, needed(peer())?);
-                let probes = if count == 1 { "probe" } else { "probes" };
-                write!(out, "not measured: {count} {probes} to {peer}, icmp_seq={} ({})", seq()?, error()?)
+                let (count, peer) = (Probes(needed(self.count)?), needed(peer())?);
+                write!(out, "not measured: {count} to {peer}, icmp_seq={} ({})", seq()?, error()?)
             }
             Outcome::AddressChanged => {
                 let (target, new) = (needed(self.target.as_ref())?, needed(self.addr.as_ref())?);
                 let old = needed(error()?.0.strip_prefix("was ").filter(|old| is_address(old)))?;
                 write!(out, "address of {target} changed: {old} -> {new}")
+            }
+            Outcome::OutageBegan => {
+                write!(out, "outage of {} began: icmp_seq={} {}", needed(peer())?, seq()?, error()?)
+            }
+            Outcome::OutageEnded => {
+                let (peer, lasted, lost) = (needed(peer())?, self.lasted()?, Probes(needed(self.count)?));
+                write!(out, "outage of {peer} ended: icmp_seq={} after {lasted} s, {lost} lost", seq()?)
+            }
+            Outcome::FirstReply => {
+                let (peer, after, lost) = (needed(peer())?, self.lasted()?, Probes(needed(self.count)?));
+                write!(out, "first reply from {peer}: icmp_seq={} after {after} s, {lost} lost", seq()?)?;
+                self.hint.as_ref().map_or(Ok(()), |hint| write!(out, " ({hint})"))
             }
             Outcome::NotWritten => {
                 let count = needed(self.count)?;

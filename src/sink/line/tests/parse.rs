@@ -240,7 +240,7 @@ fn outcomes_go_by_their_words() {
         assert_eq!(outcome.as_str().parse(), Ok(outcome));
         assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
     }
-    let words = "reply, lost, late, duplicate, damaged, different_address, unreachable, not_sent, not_measured, address_changed, not_written";
+    let words = "reply, lost, late, duplicate, damaged, different_address, unreachable, not_sent, not_measured, address_changed, outage_began, outage_ended, first_reply, not_written";
     let error = "won".parse::<Outcome>().unwrap_err();
     assert_eq!(error.to_string(), format!(r#"not an outcome: "won" (allowed: {words})"#));
 }

@@ -1,0 +1,673 @@
+//! One target's health: from verdicts to outages. The rules of [`super::outage`] at work.
+//!
+//! Where a target is up, verdicts count in the order in which their probes were sent: with several in flight, the reply to a later
+//! probe is there before the loss of an earlier one is known, and an outage shorter than the timeout would hide between replies that
+//! have nothing to do with it. Where it is down, any reply to a probe of the outage is the end, at once.
+//!
+//! It knows one target, of its parent only what [`Parent`] tells, and nothing of lines or findings: it answers with [`Change`]s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::finding::{FirstReply, WarmUp};
+use super::inflight::{Inflight, Ruling, Verdict};
+use super::outage::{Bound, Carried, Cause, Outage, Rules, State};
+use super::time::{Mono, Now, Stamp, Wall};
+
+/// A parent that is itself not probed in time gives no word: then a child's losses are its own after so many intervals of the parent
+/// beyond its timeout.
+const PARENT_INTERVALS: u32 = 4;
+
+/// How a target is doing.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    standing: Standing,
+    /// The answered probe with the highest number, of those whose turn has come.
+    answered: Option<Seen>,
+    /// Losses in a row since then, while up.
+    losses: Vec<Loss>,
+    /// Verdicts whose turn has not come, by number, while up.
+    ahead: Vec<(u64, Told)>,
+    /// Losses before the first reply.
+    early: u64,
+    /// Probes below this number have had their turn, whatever is still to be said of them: a reply passed them.
+    passed: u64,
+    /// Losses of probes sent before do not count: the system slept, the parent was down, the target was paused.
+    fresh_from: Mono,
+    /// Nothing has been heard since `fresh_from`.
+    is_unproven: bool,
+    /// The outage that lasts, or else the last one.
+    outage: Option<Box<Course>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Standing {
+    #[default]
+    Unknown,
+    Up,
+    Down,
+    Behind,
+}
+
+/// An answered probe.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    seq: u64,
+    sent: Stamp,
+    arrived: Stamp,
+}
+
+/// A lost one.
+#[derive(Debug, Clone)]
+struct Loss {
+    seq: u64,
+    sent: Stamp,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Told {
+    Answered(Seen),
+    Lost(Loss),
+}
+
+/// An outage in its course.
+#[derive(Debug)]
+struct Course {
+    outage: Outage,
+    /// Number of its first lost probe, by this process's count.
+    first: u64,
+    /// What of [`Outage::lasted`] lies before `since`, or in suspend.
+    before: Duration,
+    since: Mono,
+    /// The lost probe sent last.
+    last: Seen,
+    /// Losses since the last reply.
+    in_a_row: u32,
+    /// Replies in a row, so far too few.
+    recovering: Option<Recovery>,
+    /// The newest probe when the identifier was changed last.
+    new_id_at: Option<u64>,
+    over: Option<Over>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Recovery {
+    first: Seen,
+    count: u32,
+    helped: bool,
+}
+
+/// The end of an outage: probes with numbers below `seq` belong to it.
+#[derive(Debug, Clone, Copy)]
+struct Over {
+    seq: u64,
+    at: Mono,
+}
+
+/// What a verdict changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    /// The first reply, after losses.
+    FirstReply(FirstReply),
+    /// An outage began, or began again.
+    Began(Outage),
+    /// More is known of an outage.
+    Amended(Outage),
+    /// An outage is over, with the reply to the probe of this number.
+    Ended(Outage, u64),
+    /// The target is behind its parent, since the sending of the first lost probe.
+    Behind(Wall),
+    /// The target answers although its parent is down, or the parent is up again.
+    Reached(Wall),
+    /// Probes are to get another identifier.
+    NewId,
+}
+
+/// What a target's parent tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// There is none, or it has nothing to tell.
+    None,
+    /// It has not been asked.
+    Awaited,
+    /// It is down.
+    Down,
+    /// It is up; the newest of its answered probes was sent then.
+    Up {
+        /// When.
+        answered: Mono,
+        /// How long its word may take: interval and timeout.
+        within: Duration,
+    },
+}
+
+/// What a verdict is seen with.
+pub(super) struct Context<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) inflight: &'a mut Inflight,
+    pub(super) parent: Parent,
+    /// Why the name leads nowhere, where it does not.
+    pub(super) not_resolved: Option<&'a Arc<str>>,
+}
+
+impl Health {
+    pub(super) fn state(&self) -> State {
+        match self.standing {
+            Standing::Unknown => State::Unknown,
+            Standing::Up if self.losses.is_empty() && !self.is_unproven => State::Up,
+            Standing::Up => State::Suspect,
+            Standing::Down => State::Down,
+            Standing::Behind => State::Behind,
+        }
+    }
+
+    /// Whether probes are to be sent faster: it is about to be seen whether the target is down, or up again.
+    pub(super) fn is_in_the_balance(&self) -> bool {
+        match self.standing {
+            Standing::Up => !self.losses.is_empty(),
+            Standing::Down => self.outage.as_ref().is_some_and(|course| course.recovering.is_some()),
+            Standing::Unknown | Standing::Behind => false,
+        }
+    }
+
+    /// The outage that lasts, as of `now`.
+    pub(super) fn outage(&self, now: Mono) -> Option<Outage> {
+        let course = self.outage.as_ref().filter(|_| self.standing == Standing::Down)?;
+        Some(Outage { lasted: course.lasted(now), ..course.outage.clone() })
+    }
+
+    /// When the newest of the answered probes was sent; zero on the monotonic clock where an earlier process sent it.
+    pub(super) fn answered(&self) -> Option<Stamp> {
+        self.answered.map(|seen| seen.sent)
+    }
+
+    /// Whether enough losses are there, and the parent's word is awaited.
+    pub(super) fn awaits_parent(&self, rules: &Rules) -> bool {
+        self.standing == Standing::Up && self.losses.len() >= rules.down_after as usize
+    }
+
+    /// A whole reply whose verdict nothing can change: the way of nearly all probes. Returns whether it was that.
+    pub(super) fn handle_plain_reply(&mut self, seq: u64, verdict: &Verdict, inflight: &mut Inflight) -> bool {
+        let is_plain = self.standing == Standing::Up
+            && verdict.ruling == Ruling::Reply
+            && self.losses.is_empty()
+            && self.ahead.is_empty()
+            && !self.is_unproven
+            && self.passed <= seq
+            && inflight.oldest_open().is_none_or(|open| seq < open);
+        if is_plain {
+            self.handle_in_turn(Seen::of(seq, verdict));
+        }
+        is_plain
+    }
+
+    /// A verdict was found or amended. `cause` says why the probe was lost, where it was.
+    pub(super) fn handle_verdict(
+        &mut self,
+        seq: u64,
+        verdict: &Verdict,
+        cause: Cause,
+        context: &mut Context<'_>,
+        out: &mut Vec<Change>,
+    ) {
+        match verdict.ruling {
+            Ruling::Reply => self.handle_answer(Seen::of(seq, verdict), context, out),
+            Ruling::Late(_) => self.handle_late(Seen::of(seq, verdict), context, out),
+            Ruling::Lost(_) => self.handle_loss(Loss { seq, sent: verdict.sent, cause }, context, out),
+            Ruling::Explained(_) => self.explain(seq, cause, out),
+            Ruling::Duplicate | Ruling::Unmeasured(_) => {}
+        }
+        if self.awaits_parent(context.rules) {
+            self.judge(verdict.sent.mono, context, out);
+        }
+        self.settle(context, out);
+    }
+
+    /// The parent has something new to tell.
+    pub(super) fn handle_parent(&mut self, at: Stamp, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        match (self.standing, context.parent) {
+            (Standing::Behind, Parent::Down | Parent::Awaited) => {}
+            (Standing::Behind, Parent::Up { .. } | Parent::None) => {
+                self.reach(at);
+                out.push(Change::Reached(at.wall));
+            }
+            (Standing::Up, _) => {
+                self.judge(at.mono, context, out);
+                self.settle(context, out);
+            }
+            (Standing::Unknown | Standing::Down, _) => {}
+        }
+    }
+
+    /// All that is in flight was given up: what is known of the losses before says nothing of those to come.
+    pub(super) fn handle_void(&mut self, now: Mono) {
+        self.ahead.clear();
+        if self.standing != Standing::Unknown {
+            self.losses.clear();
+        }
+        self.fresh_from = now;
+        if let Some(course) = &mut self.outage {
+            course.recovering = None;
+        }
+    }
+
+    /// Time passed that CLOCK_MONOTONIC does not count.
+    pub(super) fn handle_suspend(&mut self, time: Duration) {
+        if let Some(course) = self.course() {
+            course.before += time;
+        }
+    }
+
+    /// So much time was not measured.
+    pub(super) fn handle_unmeasured(&mut self, time: Duration) {
+        if let Some(course) = self.course() {
+            course.outage.unmeasured += time;
+        }
+    }
+
+    /// The name leads nowhere: of an outage that nothing else explains, that is the cause.
+    pub(super) fn handle_not_resolved(&mut self, error: &Arc<str>, out: &mut Vec<Change>) {
+        if let Some(course) = self.course() {
+            course.explain(&Cause::NotResolved(Arc::clone(error)), out);
+        }
+    }
+
+    /// One more is behind this one.
+    pub(super) fn handle_behind(&mut self) {
+        if let Some(course) = self.course() {
+            course.outage.behind = course.outage.behind.saturating_add(1);
+        }
+    }
+
+    /// The target is not probed from here on. Where it was behind its parent, nobody knows any more.
+    pub(super) fn handle_pause(&mut self, now: Stamp) {
+        match self.standing {
+            Standing::Behind => self.reach(now),
+            Standing::Unknown | Standing::Up | Standing::Down => self.handle_void(now.mono),
+        }
+    }
+
+    /// The identifier was changed when `newest` was the newest probe.
+    pub(super) fn handle_new_id(&mut self, newest: u64) {
+        if let Some(course) = self.course() {
+            course.outage.new_ids += 1;
+            course.new_id_at = Some(newest);
+        }
+    }
+
+    /// Goes on where an earlier process stopped.
+    pub(super) fn restore(&mut self, carried: &Carried, now: Now) {
+        let unseen = now.wall - carried.until;
+        match (&carried.outage, carried.state) {
+            (Some(outage), _) => {
+                let began = Stamp { mono: Mono::default(), wall: outage.began.at };
+                let last = outage.ended.map_or(carried.until, |ended| ended.at);
+                self.standing = Standing::Down;
+                self.outage = Some(Box::new(Course {
+                    first: 0,
+                    before: outage.lasted.max(carried.until - outage.began.at) + unseen,
+                    since: now.mono,
+                    last: Seen { seq: 0, sent: Stamp { wall: last, ..began }, arrived: began },
+                    in_a_row: 0,
+                    recovering: None,
+                    new_id_at: None,
+                    over: None,
+                    outage: Outage { unmeasured: outage.unmeasured + unseen, ended: None, ..outage.clone() },
+                }));
+            }
+            (None, State::Up | State::Degraded | State::Suspect) => {
+                let sent = Stamp { mono: Mono::default(), wall: carried.until };
+                self.standing = Standing::Up;
+                self.is_unproven = true;
+                self.answered = Some(Seen { seq: 0, sent, arrived: sent });
+            }
+            (None, State::Unknown | State::Down | State::Behind | State::Paused) => {}
+        }
+    }
+}
+
+/// Replies.
+impl Health {
+    fn handle_answer(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        match self.standing {
+            Standing::Unknown => self.handle_first(seen, context, out),
+            Standing::Behind => {
+                self.reach(seen.arrived);
+                self.pass(seen, seen.seq);
+                out.push(Change::Reached(seen.arrived.wall));
+            }
+            Standing::Down => self.recover(seen, context, out),
+            Standing::Up if seen.seq < self.passed => self.give_back(seen.seq, out),
+            Standing::Up => {
+                self.is_unproven = false;
+                self.put_ahead(seen.seq, Told::Answered(seen));
+            }
+        }
+    }
+
+    /// A late reply: the loss it takes back is none. Those before it are refuted with it, those after it stand.
+    fn handle_late(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        if self.standing == Standing::Down {
+            self.give_back(seen.seq, out);
+        }
+        let waits = self.ahead.iter_mut().find(|(seq, _)| *seq == seen.seq);
+        match (self.standing, waits) {
+            (Standing::Up, Some((_, told))) => *told = Told::Answered(seen),
+            (Standing::Up, None) if self.passed <= seen.seq => {
+                self.losses.retain(|loss| loss.seq > seen.seq);
+                self.note_answered(seen);
+            }
+            (Standing::Up | Standing::Down | Standing::Behind | Standing::Unknown, _) => {
+                self.handle_answer(seen, context, out);
+            }
+        }
+    }
+
+    fn handle_first(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        if let Some(first) = self.losses.first() {
+            let after = seen.sent.mono - first.sent.mono;
+            let lost = self.early + context.inflight.open_within(first.seq, seen.seq).0;
+            out.push(Change::FirstReply(FirstReply { seq: seen.seq, after, lost, hint: WarmUp::of(after) }));
+        }
+        self.standing = Standing::Up;
+        self.pass(seen, seen.seq);
+    }
+
+    /// The reply's turn has come: the target was up at the sending of its probe, whatever was lost before.
+    fn handle_in_turn(&mut self, seen: Seen) {
+        self.losses.clear();
+        self.note_answered(seen);
+    }
+
+    fn note_answered(&mut self, seen: Seen) {
+        if self.answered.is_none_or(|answered| answered.seq < seen.seq) {
+            self.answered = Some(seen);
+        }
+        self.is_unproven = false;
+    }
+
+    /// The reply counts before its turn: what is still to be said of probes below `passed` begins no outage.
+    fn pass(&mut self, seen: Seen, passed: u64) {
+        self.passed = passed;
+        self.handle_in_turn(seen);
+    }
+
+    fn recover(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        // A reply to a probe sent before the outage began says nothing of its end.
+        let Some(course) = self.outage.as_mut().filter(|course| course.first <= seen.seq) else { return };
+        let helped = course.new_id_at.is_some_and(|newest| context.inflight.first_after(newest) == Some(seen.seq));
+        let recovery = course.recovering.get_or_insert(Recovery { first: seen, count: 0, helped });
+        recovery.count += 1;
+        if recovery.count < context.rules.up_after {
+            return;
+        }
+        let recovery = *recovery;
+        let passed = course.end(&recovery, context.inflight);
+        out.push(Change::Ended(course.outage.clone(), recovery.first.seq));
+        self.standing = Standing::Up;
+        self.pass(seen, passed);
+    }
+
+    /// The last outage has a loss less than was thought.
+    fn give_back(&mut self, seq: u64, out: &mut Vec<Change>) {
+        let belongs = |course: &&mut Box<Course>| course.first <= seq && course.over.is_none_or(|over| seq < over.seq);
+        if let Some(course) = self.outage.as_mut().filter(belongs) {
+            course.outage.lost = course.outage.lost.saturating_sub(1);
+            if course.over.is_some() {
+                out.push(Change::Amended(course.outage.clone()));
+            }
+        }
+    }
+
+    /// The parent no longer stands between: what comes counts, what was does not.
+    fn reach(&mut self, at: Stamp) {
+        self.standing = Standing::Up;
+        self.handle_void(at.mono);
+        self.is_unproven = true;
+    }
+}
+
+/// Losses.
+impl Health {
+    fn handle_loss(&mut self, loss: Loss, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        if loss.sent.mono < self.fresh_from && self.standing != Standing::Down {
+            return;
+        }
+        match self.standing {
+            Standing::Unknown => self.handle_early(loss),
+            Standing::Behind => {}
+            Standing::Down => {
+                if let Some(course) = self.outage.as_mut() {
+                    course.handle_loss(&loss, context.rules, out);
+                }
+            }
+            Standing::Up if loss.seq < self.passed => {}
+            Standing::Up => self.put_ahead(loss.seq, Told::Lost(loss)),
+        }
+    }
+
+    /// Before the first reply: the first loss is kept, and how many there were.
+    fn handle_early(&mut self, loss: Loss) {
+        self.early += 1;
+        if self.losses.is_empty() {
+            self.losses.push(loss);
+        }
+    }
+
+    fn put_ahead(&mut self, seq: u64, told: Told) {
+        let index = self.ahead.partition_point(|(other, _)| *other < seq);
+        self.ahead.insert(index, (seq, told));
+    }
+
+    /// Takes up the verdicts whose turn has come: while up, those of probes before which none is open, and none while the parent's
+    /// word is awaited; else all of them.
+    fn settle(&mut self, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        while let Some((seq, _)) = self.ahead.first() {
+            let is_up = self.standing == Standing::Up;
+            let is_waiting =
+                self.awaits_parent(context.rules) || context.inflight.oldest_open().is_some_and(|open| open <= *seq);
+            if is_up && is_waiting {
+                return;
+            }
+            match self.ahead.remove(0).1 {
+                Told::Answered(seen) if is_up => self.handle_in_turn(seen),
+                Told::Lost(loss) if is_up => {
+                    let latest = loss.sent.mono;
+                    self.losses.push(loss);
+                    self.judge(latest, context, out);
+                }
+                Told::Answered(seen) => self.handle_answer(seen, context, out),
+                Told::Lost(loss) => self.handle_loss(loss, context, out),
+            }
+        }
+    }
+
+    /// Are the losses enough, and whose are they?
+    fn judge(&mut self, latest: Mono, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        if !self.awaits_parent(context.rules) {
+            return;
+        }
+        let Some(first) = self.losses.first().map(|loss| loss.sent) else { return };
+        match context.parent {
+            Parent::Down => {
+                self.losses.clear();
+                self.standing = Standing::Behind;
+                out.push(Change::Behind(first.wall));
+            }
+            Parent::Awaited => {}
+            Parent::Up { answered, within } if answered <= first.mono && latest - first.mono < within => {}
+            Parent::None | Parent::Up { .. } => self.begin(context, out),
+        }
+    }
+
+    fn begin(&mut self, context: &Context<'_>, out: &mut Vec<Change>) {
+        let losses = std::mem::take(&mut self.losses);
+        let Some(first) = losses.first() else { return };
+        let former = self.outage.take().filter(|course| course.is_within(context.rules.merge_within, first.sent.mono));
+        let mut course = match former {
+            Some(former) => former.again(&losses),
+            None => Box::new(Course::of(&losses, self.answered.map(|seen| seen.sent.wall))),
+        };
+        if let Some(error) = context.not_resolved {
+            course.explain(&Cause::NotResolved(Arc::clone(error)), &mut Vec::new());
+        }
+        self.standing = Standing::Down;
+        out.push(Change::Began(course.outage.clone()));
+        if course.wants_new_id(context.rules) {
+            out.push(Change::NewId);
+        }
+        self.outage = Some(course);
+    }
+
+    fn explain(&mut self, seq: u64, cause: Cause, out: &mut Vec<Change>) {
+        for loss in self.losses.iter_mut().filter(|loss| loss.seq == seq) {
+            loss.cause = cause.clone();
+        }
+        for (_, told) in self.ahead.iter_mut().filter(|(other, _)| *other == seq) {
+            if let Told::Lost(loss) = told {
+                loss.cause = cause.clone();
+            }
+        }
+        if let Some(course) = self.course().filter(|course| course.first <= seq) {
+            course.explain(&cause, out);
+        }
+    }
+
+    /// The outage that lasts.
+    fn course(&mut self) -> Option<&mut Course> {
+        self.outage.as_deref_mut().filter(|_| self.standing == Standing::Down)
+    }
+}
+
+impl Seen {
+    fn of(seq: u64, verdict: &Verdict) -> Self {
+        let arrived = Stamp { mono: verdict.sent.mono + verdict.after, wall: verdict.at };
+        Self { seq, sent: verdict.sent, arrived }
+    }
+}
+
+impl Course {
+    /// The outage that begins with these losses, of which there is one at least.
+    fn of(losses: &[Loss], earliest: Option<Wall>) -> Self {
+        let mut course = Self {
+            outage: Outage {
+                began: Bound { at: losses[0].sent.wall, earliest },
+                ended: None,
+                lasted: Duration::ZERO,
+                cause: losses[0].cause.clone(),
+                first_seq: losses[0].seq,
+                lost: 0,
+                unmeasured: Duration::ZERO,
+                fragments: 1,
+                new_ids: 0,
+                new_id_helped: false,
+                behind: 0,
+            },
+            first: losses[0].seq,
+            before: Duration::ZERO,
+            since: losses[0].sent.mono,
+            last: Seen { seq: 0, sent: losses[0].sent, arrived: losses[0].sent },
+            in_a_row: 0,
+            recovering: None,
+            new_id_at: None,
+            over: None,
+        };
+        losses.iter().for_each(|loss| course.count(loss));
+        course
+    }
+
+    /// Goes on after an end that was none.
+    fn again(mut self: Box<Self>, losses: &[Loss]) -> Box<Self> {
+        self.outage.ended = None;
+        self.outage.fragments += 1;
+        (self.over, self.recovering, self.in_a_row) = (None, None, 0);
+        losses.iter().for_each(|loss| self.count(loss));
+        self
+    }
+
+    fn count(&mut self, loss: &Loss) {
+        self.outage.lost += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.last.seq < loss.seq {
+            self.last = Seen { seq: loss.seq, sent: loss.sent, arrived: loss.sent };
+        }
+        self.explain(&loss.cause, &mut Vec::new());
+        self.outage.lasted = self.lasted(self.last.sent.mono);
+    }
+
+    fn handle_loss(&mut self, loss: &Loss, rules: &Rules, out: &mut Vec<Change>) {
+        let cause = self.outage.cause.clone();
+        self.count(loss);
+        if self.recovering.is_some_and(|recovery| recovery.first.seq < loss.seq) {
+            self.recovering = None;
+        }
+        if self.outage.cause != cause {
+            out.push(Change::Amended(self.outage.clone()));
+        }
+        if self.wants_new_id(rules) {
+            out.push(Change::NewId);
+        }
+    }
+
+    fn wants_new_id(&self, rules: &Rules) -> bool {
+        rules.new_id_after.is_some_and(|after| self.in_a_row > 0 && self.in_a_row.is_multiple_of(after))
+    }
+
+    /// A cause that says more than the one known takes its place.
+    fn explain(&mut self, cause: &Cause, out: &mut Vec<Change>) {
+        if cause.weight() > self.outage.cause.weight() {
+            self.outage.cause = cause.clone();
+            out.push(Change::Amended(self.outage.clone()));
+        }
+    }
+
+    /// Those still open before the reply will hardly be answered: they are counted as lost, and given back if they are.
+    /// Returns the number below which probes belong to it.
+    fn end(&mut self, recovery: &Recovery, inflight: &Inflight) -> u64 {
+        let Recovery { first, helped, .. } = *recovery;
+        let (open, newest_open) = inflight.open_within(self.first, first.seq);
+        let last = newest_open.filter(|_| self.last.sent.mono < first.sent.mono).unwrap_or(self.last.sent);
+        self.outage.lost += open;
+        self.outage.ended = Some(Bound { at: first.arrived.wall, earliest: Some(last.wall.min(first.arrived.wall)) });
+        self.outage.lasted = self.lasted(first.arrived.mono);
+        self.outage.new_id_helped |= helped;
+        let seq = first.seq.max(self.last.seq + 1);
+        self.over = Some(Over { seq, at: first.arrived.mono });
+        self.recovering = None;
+        self.in_a_row = 0;
+        seq
+    }
+
+    fn lasted(&self, until: Mono) -> Duration {
+        self.before + (until - self.since)
+    }
+
+    fn is_within(&self, merge_within: Duration, onset: Mono) -> bool {
+        self.over.is_some_and(|over| onset - over.at < merge_within)
+    }
+}
+
+impl Parent {
+    pub(super) fn up(answered: Mono, interval: Duration, timeout: Duration) -> Self {
+        Self::Up { answered, within: interval.saturating_mul(PARENT_INTERVALS) + timeout }
+    }
+}
+
+impl WarmUp {
+    /// A probe a second, and the first replies of a neighbour that has to be found first, blur what a bridge does to the second.
+    const BLUR: Duration = Duration::from_millis(2_500);
+
+    /// What the time from the first probe to the first answered one is typical of.
+    pub(super) fn of(after: Duration) -> Option<Self> {
+        const FORWARD_DELAY: Duration = Duration::from_secs(15);
+        let fits =
+            |delay: Duration| (delay.saturating_sub(Duration::from_millis(500))..delay + Self::BLUR).contains(&after);
+        match () {
+            () if fits(FORWARD_DELAY) => Some(Self::BridgeLearning),
+            () if fits(FORWARD_DELAY * 2) => Some(Self::BridgeListeningAndLearning),
+            () => None,
+        }
+    }
+}
+

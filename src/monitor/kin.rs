@@ -1,0 +1,179 @@
+//! What one target's verdicts mean elsewhere: parents and their children, orders to pause, other identifiers.
+//!
+//! While a parent is down, nothing can be said of what lies behind it. So a child's losses become an outage of its own only when the
+//! parent has answered a probe that was sent after the child's first loss, or has nothing to tell.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::finding::Gap;
+use super::health::Parent;
+use super::identity::TargetId;
+use super::leg::{Calls, Pausing, Route};
+use super::outage::{Carried, State};
+use super::record::Reason;
+use super::target::Name;
+use super::time::{Now, Stamp};
+use super::{Monitor, SocketKey, UnknownTarget, intern, leg_mut};
+
+/// So many ICMP identifiers are used in turn by the targets of one set of options: one socket each, and an old one has been out of use
+/// for long when its turn comes again.
+const VARIANTS: u8 = 4;
+
+/// Who is whose parent.
+#[derive(Debug, Default)]
+pub(super) struct Kin {
+    children: HashMap<TargetId, Vec<TargetId>>,
+    /// Children that await their parent's word, by parent.
+    waiting: BTreeMap<TargetId, BTreeSet<TargetId>>,
+}
+
+impl Monitor {
+    /// What an earlier process knew of the targets at work. To be called before the first probe.
+    pub fn handle_carried(&mut self, carried: &[Carried], now: Now) {
+        for carried in carried {
+            let Some(&id) = self.by_name.get(&carried.name) else { continue };
+            let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
+            if leg.target.host.to_string() == carried.host {
+                leg.restore(carried, now);
+            }
+        }
+    }
+
+    /// The target of this name is not probed until [`Self::handle_resume`].
+    ///
+    /// # Errors
+    /// There is no target of this name.
+    pub fn handle_pause(&mut self, name: &Name, now: Now) -> Result<(), UnknownTarget> {
+        let id = *self.by_name.get(name).ok_or(UnknownTarget)?;
+        let Some(leg) = leg_mut(&mut self.legs, id).filter(|leg| leg.paused.is_none()) else { return Ok(()) };
+        leg.report_unresolved(now, &mut self.out);
+        leg.void(None, Reason::Paused(Duration::ZERO), now.wall, &mut self.out);
+        leg.end_gap(Gap::BehindParent, now.wall, &mut self.out);
+        leg.health.handle_pause(now.stamp());
+        leg.paused = Some(Pausing { since: now.stamp() });
+        leg.leave_unmeasured(Gap::Paused, now.wall, None, &mut self.out);
+        leg.review(now.wall, &mut self.out);
+        self.follow_up(id, now.stamp());
+        Ok(())
+    }
+
+    /// The target of this name is probed again.
+    ///
+    /// # Errors
+    /// There is no target of this name.
+    pub fn handle_resume(&mut self, name: &Name, now: Now) -> Result<(), UnknownTarget> {
+        let id = *self.by_name.get(name).ok_or(UnknownTarget)?;
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return Ok(()) };
+        let Some(Pausing { since }) = leg.paused.take() else { return Ok(()) };
+        if let Some(missed) = leg.schedule.skip(now.mono) {
+            leg.note_missed(missed, Reason::Paused(now.mono - since.mono), now.wall, &mut self.out);
+        }
+        leg.end_gap(Gap::Paused, now.wall, &mut self.out);
+        leg.health.handle_void(now.mono);
+        leg.review(now.wall, &mut self.out);
+        self.note_slot(id);
+        self.follow_up(id, now.stamp());
+        Ok(())
+    }
+
+    /// Who is whose parent has to be found out anew.
+    pub(super) fn find_kin(&mut self, at: Stamp) {
+        self.kin = Kin::default();
+        for index in 0..self.legs.len() {
+            let Some(id) = TargetId::new(index) else { continue };
+            let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
+            leg.is_parent = false;
+            let parent = leg.target.rules.parent.as_ref().and_then(|name| self.by_name.get(name));
+            leg.parent = parent.copied().filter(|parent| *parent != id);
+            if let Some(parent) = leg.parent {
+                self.kin.children.entry(parent).or_default().push(id);
+            }
+        }
+        for index in 0..self.legs.len() {
+            let Some(id) = TargetId::new(index) else { continue };
+            let is_parent = self.kin.children.contains_key(&id);
+            let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
+            leg.is_parent = is_parent;
+            if leg.parent.is_some() || leg.state() == State::Behind {
+                self.ask_parent(id, at);
+            }
+        }
+    }
+
+    /// Does what the target's verdicts call for beyond itself.
+    pub(super) fn follow_up(&mut self, id: TargetId, at: Stamp) {
+        self.note_lookup(id);
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        let is_heard = leg.is_parent && !self.kin.waiting.is_empty();
+        if leg.calls == Calls::default() && !is_heard {
+            return;
+        }
+        let calls = std::mem::take(&mut leg.calls);
+        if calls.slot
+            && let Some(pace) = leg.pace.take()
+        {
+            leg.schedule.set_pace(pace, at.mono);
+            self.note_slot(id);
+        }
+        if calls.new_id {
+            self.renew(id);
+        }
+        if calls.parent {
+            self.ask_parent(id, at);
+        }
+        if calls.children {
+            let children = self.kin.children.get(&id).cloned().unwrap_or_default();
+            children.into_iter().for_each(|child| self.ask_parent(child, at));
+        } else if is_heard {
+            let waiting = self.kin.waiting.remove(&id).unwrap_or_default();
+            waiting.into_iter().for_each(|child| self.ask_parent(child, at));
+        }
+    }
+
+    /// The parent whose fault it is that this target cannot be reached.
+    pub(super) fn culprit(&self, id: TargetId) -> Option<Name> {
+        let mut leg = self.leg(id).filter(|leg| leg.state() == State::Behind)?;
+        // Circles are refused by the configuration; this ends in any case.
+        for _ in 0..self.legs.len() {
+            leg = self.leg(leg.parent?)?;
+            if leg.state() != State::Behind {
+                break;
+            }
+        }
+        Some(leg.target.name.clone())
+    }
+
+    /// Has the target's parent tell what it knows, and the target draw its conclusions.
+    fn ask_parent(&mut self, id: TargetId, at: Stamp) {
+        let Some(leg) = self.leg(id).filter(|leg| leg.paused.is_none()) else { return };
+        let (parent, was_behind) = (leg.parent, leg.state() == State::Behind);
+        let told = parent.and_then(|parent| self.leg(parent)).map_or(Parent::None, |parent| parent.as_parent());
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        leg.handle_parent(told, at, &mut self.out);
+        let (is_behind, waits) = (leg.state() == State::Behind, leg.calls.parent);
+        leg.calls.parent = false;
+        let Some(parent) = parent else { return };
+        if waits {
+            self.kin.waiting.entry(parent).or_default().insert(id);
+        }
+        if is_behind && !was_behind {
+            if let Some(leg) = leg_mut(&mut self.legs, parent) {
+                leg.health.handle_behind();
+            }
+        }
+        // A child may be a parent as well.
+        self.follow_up(id, at);
+    }
+
+    /// Gives the target's probes another ICMP identifier: that of another socket with the same options.
+    fn renew(&mut self, id: TargetId) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        let Some(Route { addr, .. }) = leg.route() else { return };
+        leg.variant = (leg.variant + 1) % VARIANTS;
+        let key = SocketKey { version: addr.version(), options: leg.target.options.clone(), variant: leg.variant };
+        let socket = intern(&mut self.sockets, &mut self.dropped, key);
+        leg.health.handle_new_id(leg.schedule.newest());
+        leg.set_route(Route { addr, socket });
+    }
+}
