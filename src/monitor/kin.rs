@@ -52,7 +52,7 @@ impl Monitor {
         leg.end_gap(Gap::BehindParent, now.wall, &mut self.out);
         leg.health.handle_pause(now.stamp());
         leg.paused = Some(Pausing { since: now.stamp() });
-        leg.leave_unmeasured(Gap::Paused, now.wall, None, &mut self.out);
+        leg.leave_unmeasured(Gap::Paused, (now.wall, None), now.wall, &mut self.out);
         leg.review(now.wall, &mut self.out);
         self.follow_up(id, now.stamp());
         Ok(())

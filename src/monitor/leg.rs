@@ -258,7 +258,7 @@ impl Leg {
                     lookups.handle_loss(sent.mono);
                 }
                 out.records.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
-                self.leave_unmeasured(Gap::NotSent, sent.wall, Some(sent.wall + self.target.interval), out);
+                self.leave_unmeasured(Gap::NotSent, self.slot_of(sent.wall), sent.wall, out);
             }
         }
     }
@@ -304,7 +304,7 @@ impl Leg {
 
     /// Slots passed unserved.
     pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Output) {
-        self.leave_unmeasured(Gap::Stalled, at - missed.late, Some(at), out);
+        self.leave_unmeasured(Gap::Stalled, (at - missed.late, Some(at)), at, out);
         self.note_missed(missed, reason, at, out);
     }
 
@@ -320,7 +320,7 @@ impl Leg {
     pub(super) fn void(&mut self, missed: Option<Missed>, reason: Reason, at: Wall, out: &mut Output) {
         if let Reason::Suspended(time) = reason {
             self.health.handle_suspend(time);
-            self.leave_unmeasured(Gap::Suspended, at - time, Some(at), out);
+            self.leave_unmeasured(Gap::Suspended, (at - time, Some(at)), at, out);
         }
         let voided = self.inflight.void();
         let skipped = missed.map_or(0, |missed| missed.last - missed.first + 1);
@@ -346,7 +346,7 @@ impl Leg {
         }
         unresolved.last = seq;
         unresolved.count += 1;
-        self.leave_unmeasured(Gap::NotResolved, now.wall, Some(now.wall + self.target.interval), out);
+        self.leave_unmeasured(Gap::NotResolved, self.slot_of(now.wall), now.wall, out);
         if reported.is_none_or(|reported| now.mono - reported >= UNRESOLVED_REPORT) {
             self.report_unresolved(now, out);
         }
@@ -474,7 +474,7 @@ impl Leg {
                 }
                 self.find(at, What::OutageEnded(outage), out);
             }
-            Change::Behind(since) => self.leave_unmeasured(Gap::BehindParent, since, None, out),
+            Change::Behind(since) => self.leave_unmeasured(Gap::BehindParent, (since, None), at, out),
             Change::Reached(at) => self.end_gap(Gap::BehindParent, at, out),
             Change::NewId => self.calls.new_id = true,
         }
@@ -537,13 +537,24 @@ impl Leg {
                 return self.change_coverage(verdict.at, out, |coverage, out| coverage.handle_measured(seq, out));
             }
         };
-        let sent = verdict.sent.wall;
-        self.leave_unmeasured(gap, sent, Some(sent + self.target.interval), out);
+        self.leave_unmeasured(gap, self.slot_of(verdict.sent.wall), verdict.at, out);
     }
 
-    pub(super) fn leave_unmeasured(&mut self, why: Gap, from: Wall, until: Option<Wall>, out: &mut Output) {
+    /// What a probe that should have been sent at `at` stands for.
+    fn slot_of(&self, at: Wall) -> (Wall, Option<Wall>) {
+        (at, Some(at + self.target.interval))
+    }
+
+    /// It is known at `at` that nothing is measured within these bounds, or from the first until further notice.
+    pub(super) fn leave_unmeasured(
+        &mut self,
+        why: Gap,
+        (from, until): (Wall, Option<Wall>),
+        at: Wall,
+        out: &mut Output,
+    ) {
         let newest = self.schedule.newest();
-        self.change_coverage(from, out, |coverage, out| coverage.handle_unmeasured(why, from, until, newest, out));
+        self.change_coverage(at, out, |coverage, out| coverage.handle_unmeasured(why, from, until, newest, out));
     }
 
     pub(super) fn end_gap(&mut self, why: Gap, at: Wall, out: &mut Output) {

@@ -683,6 +683,8 @@ impl Monitor {
             leg.report_unresolved(now, &mut self.out);
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
             leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.out);
+            leg.health.handle_void(now.mono);
+            leg.review(now.wall, &mut self.out);
             // Who sleeps may wake up in another network.
             if let Some(lookups) = &mut leg.lookups {
                 lookups.handle_loss(now.mono);

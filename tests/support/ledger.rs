@@ -80,6 +80,11 @@ impl Ledger {
         }
     }
 
+    /// The target was down when an earlier process ended.
+    pub(crate) fn handle_carried_outage(&mut self, name: &Name) {
+        self.books.get_mut(name).expect("a target that was carried over has its book").is_down = true;
+    }
+
     /// A probe was handed out.
     pub(crate) fn handle_probe(&mut self, target: &Target, seq: u64, now: Now) {
         let book = self.books.get_mut(&target.name).expect("a target that sends has its book");

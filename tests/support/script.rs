@@ -52,8 +52,7 @@ pub(crate) struct Expected {
     #[serde(default)]
     pub(crate) some_lines: String,
     pub(crate) line_count: Option<usize>,
-    #[serde(default)]
-    pub(crate) counts: BTreeMap<String, String>,
+    pub(crate) counts: Option<BTreeMap<String, String>>,
     /// What was found out, all of it.
     pub(crate) findings: Option<String>,
     #[serde(default)]

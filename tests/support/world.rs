@@ -197,7 +197,10 @@ impl<N: Network> World<N> {
 
     /// What an earlier process knew; to be told before the first turn.
     pub(crate) fn carry(&mut self, carried: impl Fn(Wall) -> Vec<Carried>) {
-        self.monitor.handle_carried(&carried(MIDDAY), self.clocks.now());
+        let carried = carried(MIDDAY);
+        let down = carried.iter().filter(|carried| carried.outage.is_some());
+        down.for_each(|carried| self.ledger.handle_carried_outage(&carried.name));
+        self.monitor.handle_carried(&carried, self.clocks.now());
     }
 
     /// Time since the start, suspends included.
