@@ -140,6 +140,36 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The word that JSON, ledger and hooks have for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Damaged => "damaged",
+            Self::DifferentAddress(_) => "different_address",
+            Self::NotResolved(_) => "not_resolved",
+            Self::Unreachable { .. } => "unreachable",
+        }
+    }
+
+    /// Further words: the ICMP error, the resolver's.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Unanswered | Self::Damaged | Self::DifferentAddress(_) => None,
+            Self::NotResolved(words) => Some(words.to_string()),
+            Self::Unreachable { error, .. } => Some(error.to_string()),
+        }
+    }
+
+    /// Who said so, or answered in the target's place.
+    pub fn from(&self) -> Option<Addr> {
+        match self {
+            Self::Unanswered | Self::Damaged | Self::NotResolved(_) => None,
+            Self::DifferentAddress(from) | Self::Unreachable { from, .. } => Some(*from),
+        }
+    }
+}
+
 /// One outage, over or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outage {
