@@ -26,8 +26,6 @@ const READ_AT_A_TIME: usize = 65_536;
 /// What systemd has told the daemon and means nobody else (sd_notify(3), sd_listen_fds(3)).
 const NOT_INHERITED: [&str; 6] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
-/// Before everything is to have ended a command is asked to end, so that it can.
-const FINAL_GRACE: Duration = Duration::from_millis(300);
 /// How often it is looked whether a command has ended where the kernel cannot say so by itself (pidfd_open(2), before Linux 5.3).
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -104,20 +102,18 @@ impl Run {
         let too_late = now() + limits.timeout;
         loop {
             self.listen();
-            let has_ended = self.has_ended();
-            if has_ended {
+            if self.has_ended() {
                 // What it said last was said before its end.
                 self.listen();
                 return Ended::InTime;
             }
-            let stop = halt.by().and_then(|by| by.checked_sub(FINAL_GRACE));
-            let until = stop.map_or(too_late, |stop| stop.min(too_late));
+            let until = halt.last_call().map_or(too_late, |last_call| last_call.min(too_late));
             if until <= now() {
                 let ended = if too_late <= now() { Ended::TooLate } else { Ended::Stopped };
                 self.end(limits.term_grace, halt);
                 return ended;
             }
-            self.wait(Waiting { until, has_ended }, halt);
+            self.wait(Waiting { until, has_ended: false }, halt);
         }
     }
 

@@ -10,6 +10,9 @@ use rustix::io::Errno;
 
 use super::now;
 
+/// Before everything is to have ended a command is asked to end, so that it can.
+const FINAL_GRACE: Duration = Duration::from_millis(300);
+
 /// Given once, and heard from then on.
 #[derive(Debug)]
 pub(super) struct Halt {
@@ -35,6 +38,11 @@ impl Halt {
     /// When everything is to have ended, if that was ordered.
     pub(super) fn by(&self) -> Option<Instant> {
         self.by.get().copied()
+    }
+
+    /// From when on nothing is to be begun, and what is under way is to be asked to end; if the order was given.
+    pub(super) fn last_call(&self) -> Option<Instant> {
+        self.by().map(|by| by.checked_sub(FINAL_GRACE).unwrap_or(by))
     }
 
     /// Waits for `time`, or until the order is given. Says whether it was.

@@ -119,7 +119,7 @@ impl Teller {
             Action::Webhook(address) => Some(Poster::new(address)),
         };
         for event in inbox {
-            if self.halt.by().is_some_and(|by| by <= now()) {
+            if self.halt.last_call().is_some_and(|last_call| last_call <= now()) {
                 self.abandoned += 1;
                 continue;
             }
