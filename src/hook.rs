@@ -9,6 +9,7 @@
 mod command;
 mod event;
 mod halt;
+mod health;
 mod lane;
 mod notice;
 mod webhook;

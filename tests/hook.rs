@@ -299,11 +299,11 @@ fn a_command_that_hangs_is_ended_with_all_it_has_started_and_collected() {
     let stage = Stage::new(&["alive"]);
     // The child does not hear the request to end, nor does it leave with its parent.
     let script = "echo $$ > pid; (trap '' TERM; exec 3> alive; echo started >&3; sleep 1000 & wait; sleep 1000) & wait";
-    let mut bench = Bench::new(&[Hook { timeout: Duration::from_millis(300), ..stage.script(script) }]);
+    let mut bench = Bench::new(&[Hook { timeout: Duration::from_secs(1), ..stage.script(script) }]);
     bench.began("gw");
     assert_eq!(stage.read_pipe("alive"), "started\n", "and then nobody is left that could write");
     let (failure, ..) = failure(bench.notice());
-    assert_eq!(failure.to_string(), "took longer than 0.300 s and was ended");
+    assert_eq!(failure.to_string(), "took longer than 1.000 s and was ended");
     let pid = stage.text("pid");
     assert!(!Path::new("/proc").join(pid.trim()).exists(), "a zombie");
     assert!(bench.finish().is_empty());
@@ -499,13 +499,14 @@ fn a_receiver_is_trusted_by_the_roots_that_the_operator_names_and_by_no_other() 
 
 #[test]
 fn a_reload_leaves_a_hook_that_stays_alone_and_ends_one_that_goes() {
-    let stage = Stage::new(&["started", "go"]);
+    let stage = Stage::new(&["started", "go", "going"]);
     let stays = stage.script("echo x > started; read x < go; cat >> json");
-    let goes = stage.script("exec sleep 1000");
+    let goes = stage.script("echo x > going; exec sleep 1000");
     let patience = Patience { farewell: Duration::from_millis(400), ..impatient() };
     let mut bench = Bench::with(&[goes, stays.clone()], patience);
     bench.began("one");
     bench.began("two");
+    stage.read_pipe("going");
     stage.read_pipe("started");
     let receiver = Receiver::start(&[]);
     bench.hooks.replace(&[stays, webhook(receiver.port)]).expect("threads");
@@ -540,6 +541,15 @@ fn stopping_ends_what_is_under_way_and_counts_what_waits() {
             "hook sh has stopped: 2 events were not told"
         ]
     );
+}
+
+#[test]
+fn no_timeout_is_too_long_to_be_added_to_the_time() {
+    let stage = Stage::new(&[]);
+    let mut bench = Bench::new(&[Hook { timeout: Duration::MAX, ..stage.script("cat > json") }]);
+    bench.began("gw");
+    assert!(bench.finish().is_empty());
+    assert!(stage.text("json").contains("outage_began"));
 }
 
 #[test]

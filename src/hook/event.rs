@@ -154,30 +154,30 @@ struct Words<S> {
 impl<S: Fn(Wall) -> String> Words<S> {
     fn body(&self, Event { trigger, finding, .. }: &Event, missed: u64) -> Body {
         let Finding { at, target, addr, what } = &**finding;
-        let (old, new) = match what {
-            What::AddressChanged { old, new } => (Some(self.addr(*old)), Some(self.addr(*new))),
-            What::StateChanged { from, to } => (Some(from.word().into()), Some(to.word().into())),
-            What::Watched
-            | What::Unwatched
-            | What::OutageBegan(_)
-            | What::OutageAmended(_)
-            | What::OutageEnded(_)
-            | What::FirstReply(_)
-            | What::GapBegan { .. }
-            | What::GapEnded { .. } => (None, None),
-        };
-        Body {
+        let mut body = Body {
             event: trigger.word(),
             ts: (self.stamp)(*at),
             target: target.name.to_string(),
             host: target.host.to_string(),
             addr: addr.map(|addr| self.addr(addr)),
-            outage: outage_of(what).map(|outage| self.outage(outage)),
-            first_reply: first_reply_of(what).map(first_reply),
-            old,
-            new,
+            outage: None,
+            first_reply: None,
+            old: None,
+            new: None,
             missed: (missed > 0).then_some(missed),
+        };
+        match what {
+            What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => {
+                body.outage = Some(self.outage(outage));
+            }
+            What::FirstReply(first) => body.first_reply = Some(first_reply(first)),
+            What::AddressChanged { old, new } => (body.old, body.new) = (Some(self.addr(*old)), Some(self.addr(*new))),
+            What::StateChanged { from, to } => {
+                (body.old, body.new) = (Some(from.word().into()), Some(to.word().into()));
+            }
+            What::Watched | What::Unwatched | What::GapBegan { .. } | What::GapEnded { .. } => {}
         }
+        body
     }
 
     fn outage(&self, outage: &outage::Outage) -> Outage {
@@ -207,34 +207,6 @@ impl<S: Fn(Wall) -> String> Words<S> {
                 None => format!("{ip}%{scope}"),
             },
         }
-    }
-}
-
-fn outage_of(what: &What) -> Option<&outage::Outage> {
-    match what {
-        What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => Some(outage),
-        What::Watched
-        | What::Unwatched
-        | What::StateChanged { .. }
-        | What::FirstReply(_)
-        | What::AddressChanged { .. }
-        | What::GapBegan { .. }
-        | What::GapEnded { .. } => None,
-    }
-}
-
-fn first_reply_of(what: &What) -> Option<&finding::FirstReply> {
-    match what {
-        What::FirstReply(first) => Some(first),
-        What::Watched
-        | What::Unwatched
-        | What::StateChanged { .. }
-        | What::OutageBegan(_)
-        | What::OutageAmended(_)
-        | What::OutageEnded(_)
-        | What::AddressChanged { .. }
-        | What::GapBegan { .. }
-        | What::GapEnded { .. } => None,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -15,11 +14,15 @@ use rustix::thread::clear_ambient_capability_set;
 use super::command;
 use super::event::{self, Event, Told};
 use super::halt::Halt;
+use super::health::Health;
 use super::notice::{Failure, Notice, Verdict};
 use super::webhook::{self, Poster};
 use super::{World, now};
 use crate::config::{Action, Hook, Trigger};
 use crate::monitor::target::Name;
+
+/// No telling takes longer, whatever was asked for: a day can be added to any instant.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// The near end of a hook's queue.
 #[derive(Debug, Clone)]
@@ -156,7 +159,7 @@ impl Teller {
 
     fn run_command(&mut self, event: &Event) {
         let Action::Command(words) = &self.settings.action else { return };
-        let limits = command::Limits { timeout: self.settings.timeout, term_grace: self.world.patience.term_grace };
+        let limits = command::Limits { timeout: self.timeout(), term_grace: self.world.patience.term_grace };
         let ended = command::run(words, &self.told(event), limits, &self.halt);
         match ended {
             Ok(()) => self.succeeded(),
@@ -193,13 +196,17 @@ impl Teller {
 
     fn time_for_a_try(&self) -> Duration {
         let left = self.halt.by().map(|by| by.saturating_duration_since(now()));
-        left.map_or(self.settings.timeout, |left| left.min(self.settings.timeout))
+        left.map_or(self.timeout(), |left| left.min(self.timeout()))
+    }
+
+    fn timeout(&self) -> Duration {
+        self.settings.timeout.min(LONGEST)
     }
 
     fn succeeded(&mut self) {
         self.untold = 0;
-        if self.health.well() {
-            self.notify(Notice::Recovered { hook: self.label.clone() });
+        if let Some(untold) = self.health.well() {
+            self.notify(Notice::Recovered { hook: self.label.clone(), untold });
         }
     }
 
@@ -219,100 +226,5 @@ impl Teller {
 
     fn notify(&self, notice: Notice) {
         (self.world.notify)(notice);
-    }
-}
-
-/// What the operator was told of a hook's troubles, so that he is not told too often.
-#[derive(Debug)]
-struct Health {
-    every: Duration,
-    /// When a failure was last told.
-    failure_told: Option<Instant>,
-    /// Failures since that were not.
-    failures: u64,
-    /// Whether the last word was a failure.
-    is_known_to_fail: bool,
-    missed_told: Option<Instant>,
-    missed: u64,
-}
-
-impl Health {
-    fn new(every: Duration) -> Self {
-        Self { every, failure_told: None, failures: 0, is_known_to_fail: false, missed_told: None, missed: 0 }
-    }
-
-    /// Takes note of a failure. Where it is to be told: how many before it were not.
-    fn failed(&mut self, now: Instant) -> Option<u64> {
-        if is_too_soon(self.failure_told, self.every, now) {
-            self.failures += 1;
-            return None;
-        }
-        self.failure_told = Some(now);
-        self.is_known_to_fail = true;
-        Some(mem::take(&mut self.failures))
-    }
-
-    /// Takes note of a success; says whether that is news.
-    fn well(&mut self) -> bool {
-        mem::take(&mut self.is_known_to_fail)
-    }
-
-    /// Takes note of events that had no room. Where it is to be told: how many there were since the last time.
-    fn missed(&mut self, count: u64, now: Instant) -> Option<u64> {
-        self.missed += count;
-        if self.missed == 0 || is_too_soon(self.missed_told, self.every, now) {
-            return None;
-        }
-        self.missed_told = Some(now);
-        self.rest()
-    }
-
-    /// The events that had no room and have not been told yet.
-    fn rest(&mut self) -> Option<u64> {
-        Some(mem::take(&mut self.missed)).filter(|&count| count > 0)
-    }
-}
-
-fn is_too_soon(last: Option<Instant>, every: Duration, now: Instant) -> bool {
-    last.is_some_and(|last| now.saturating_duration_since(last) < every)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hook_that_goes_on_failing_is_told_of_at_intervals_with_the_count_of_the_rest() {
-        let (start, every) = (now(), Duration::from_secs(60));
-        let mut health = Health::new(every);
-        assert_eq!(health.failed(start), Some(0));
-        for second in 1..60 {
-            assert_eq!(health.failed(start + Duration::from_secs(second)), None);
-        }
-        assert_eq!(health.failed(start + every), Some(59));
-        assert!(health.well(), "what failed and works again is news");
-        assert!(!health.well(), "once");
-    }
-
-    #[test]
-    fn a_hook_that_fails_now_and_then_is_not_told_of_more_often() {
-        let start = now();
-        let mut health = Health::new(Duration::from_secs(60));
-        assert_eq!(health.failed(start), Some(0));
-        assert!(health.well());
-        assert_eq!(health.failed(start + Duration::from_secs(1)), None);
-        assert!(!health.well(), "of this failure nobody has heard");
-    }
-
-    #[test]
-    fn no_missed_event_is_lost_between_two_notices() {
-        let start = now();
-        let mut health = Health::new(Duration::from_secs(60));
-        assert_eq!(health.missed(0, start), None);
-        assert_eq!(health.missed(5, start), Some(5));
-        assert_eq!(health.missed(7, start + Duration::from_secs(1)), None);
-        assert_eq!(health.missed(0, start + Duration::from_secs(61)), Some(7));
-        assert_eq!(health.missed(2, start + Duration::from_secs(62)), None);
-        assert_eq!(health.rest(), Some(2));
     }
 }

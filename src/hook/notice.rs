@@ -29,6 +29,8 @@ pub enum Notice {
     Recovered {
         /// Which.
         hook: String,
+        /// Failures since the last notice that were not told of.
+        untold: u64,
     },
     /// Its queue had no room for events.
     Missed {
@@ -107,14 +109,23 @@ impl fmt::Display for Notice {
                     Verdict::TriedAgain => f.write_str("; it is tried again")?,
                     Verdict::GivenUp => {}
                 }
-                match untold {
-                    0 => Ok(()),
-                    count => write!(f, " ({count} more failures since the last such message)"),
-                }
+                write!(f, "{}", More(*untold))
             }
-            Self::Recovered { hook } => write!(f, "hook {hook} works again"),
+            Self::Recovered { hook, untold } => write!(f, "hook {hook} works again{}", More(*untold)),
             Self::Missed { hook, count } => write!(f, "hook {hook} is too slow: {count} events were not told"),
             Self::Abandoned { hook, count } => write!(f, "hook {hook} has stopped: {count} events were not told"),
+        }
+    }
+}
+
+/// So many failures that were not told of, in brackets; nothing where there are none.
+struct More(u64);
+
+impl fmt::Display for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more failures since the last such message)"),
         }
     }
 }
