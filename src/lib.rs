@@ -26,6 +26,7 @@
 //! | [`resolve`] | names to addresses, on threads of its own |
 //! | [`sink`] | records → lines → files, on a thread of its own; behind it the keeper, which packs and deletes what was rotated |
 //! | [`config`] | files as written → settings as used, or every problem at once |
+//! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
@@ -57,6 +58,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod hook;
 pub mod icmp;
 pub mod ledger;
 pub mod log;
