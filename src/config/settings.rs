@@ -18,17 +18,24 @@ use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
+mod judging;
 mod keeping;
 mod log;
+mod parents;
 
+pub use judging::DEFAULT_DEGRADED_FOR;
 pub use keeping::{
     Action, Control, DEFAULT_HOOK_TIMEOUT, DEFAULT_KEEP_MINUTES, DEFAULT_LEDGER, DEFAULT_SOCKET, Hook, Ledger, Trigger,
 };
+pub(super) use keeping::{control, hooks, ledger};
 pub use log::{
     Compress, DEFAULT_KEEP, DEFAULT_LEVEL, DEFAULT_LOG_DIR, DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL, DEFAULT_TIME_FORMAT,
     Diagnostics, Format, Layout, Log, Rotate,
 };
 pub(super) use log::{diagnostics, log};
+
+use judging::Judging;
+use parents::Child;
 
 /// Time between two probes of a target that does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +45,14 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_SIZE: u16 = 56;
 /// Time between two look-ups of a name where nobody says.
 pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two looks at the default route where nobody says: one takes microseconds and asks nobody.
+pub const DEFAULT_GATEWAY_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two look-ups of `host` where nobody says.
+pub fn default_resolve_every(host: &Host) -> Duration {
+    if value::is_gateway(host) { DEFAULT_GATEWAY_EVERY } else { DEFAULT_RESOLVE_EVERY }
+}
 
 /// A whole configuration, ready for use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,21 +73,47 @@ pub struct Settings {
     pub files: Vec<PathBuf>,
 }
 
-/// Every target of `files`, in their order; all inherit from `defaults`.
-pub(super) fn targets(defaults: file::Probing, files: Vec<File>, problems: &mut Vec<Problem>) -> Vec<Arc<Target>> {
+/// The targets of a configuration.
+pub(super) struct Targets {
+    pub(super) all: Vec<Arc<Target>>,
+    pub(super) names: Names,
+}
+
+/// The names by which targets can be meant.
+pub(super) struct Names {
+    taken: Taken,
+    /// Whether there may be others, of targets that could not be read.
+    has_gaps: bool,
+}
+
+impl Names {
+    /// The targets that a name stands for: the one of that name, or both legs of the `[[target]]` of that name.
+    fn meant_by(&self, name: &Name) -> Vec<Name> {
+        if self.taken.contains_key(name) {
+            return vec![name.clone()];
+        }
+        let legs = SUFFIXES.iter().filter_map(|(suffix, _)| with_suffix(name, suffix));
+        legs.filter(|leg| self.taken.contains_key(leg)).collect()
+    }
+}
+
+/// Every target of `files`, in their order; all inherit from `defaults`. With `has_gaps` there may be targets in files that could
+/// not be read.
+pub(super) fn targets(
+    defaults: file::Probing,
+    files: Vec<File>,
+    has_gaps: bool,
+    problems: &mut Vec<Problem>,
+) -> Targets {
     let defaults = Probing::checked(defaults, problems);
-    let mut taken = BTreeMap::new();
+    let mut names = Names { taken: BTreeMap::new(), has_gaps };
     let written = files.into_iter().flat_map(|file| file.targets);
-    written.flat_map(|written| target(written, &defaults, &mut taken, problems)).collect()
+    let children: Vec<_> = written.flat_map(|written| target(written, &defaults, &mut names, problems)).collect();
+    Targets { all: parents::settle(children, &names, &defaults.judging, problems), names }
 }
 
 /// What one `[[target]]` becomes: one target, two where its family is `both`, none where its host or name is no good.
-fn target(
-    written: file::Target,
-    defaults: &Probing,
-    taken: &mut Taken,
-    problems: &mut Vec<Problem>,
-) -> Vec<Arc<Target>> {
+fn target(written: file::Target, defaults: &Probing, names: &mut Names, problems: &mut Vec<Problem>) -> Vec<Child> {
     if matches!(written.host, Field::Unset) {
         problems.push(written.place.problem("is missing: write an address or a host name"));
     }
@@ -81,6 +122,7 @@ fn target(
     let own = Probing::checked(written.probing, problems);
     let probing = own.or(defaults);
     problems.extend(overlap_problem(&probing));
+    problems.extend(suspect_problem(&own, &probing));
     let literal = host.written().and_then(Literal::of);
     if let Some(literal) = &literal {
         problems.extend(literal.family_problem(&own, &probing));
@@ -89,17 +131,23 @@ fn target(
     } else {
         problems.extend(source_problem(&own, &probing));
     }
-    let Some(name) = name_or_default(name, &host, problems) else { return Vec::new() };
-    let legs = legs(&name, &probing, problems);
-    reserve(&name, &legs, taken, problems);
+    let name = name_or_default(name, &host, problems);
+    let legs = name.as_ref().map(|name| legs(name, &probing, problems)).unwrap_or_default();
+    names.has_gaps |= legs.is_empty();
+    let Some(name) = name else { return Vec::new() };
+    reserve(&name, &legs, &mut names.taken, problems);
     let Some(host) = host.value() else { return Vec::new() };
-    legs.into_iter().map(|(name, family)| Arc::new(probing.target(name, host.clone(), family))).collect()
+    let child = |(leg, family)| Child {
+        parent: probing.judging.parent_of([&name.value, &leg], &own.judging),
+        target: probing.target(leg, host.clone(), family),
+    };
+    legs.into_iter().map(child).collect()
 }
 
 /// How to probe, each value checked by itself. Only what other values may contradict keeps its place.
 #[derive(Debug)]
 struct Probing {
-    interval: Option<Duration>,
+    interval: Field<Duration>,
     timeout: Field<Duration>,
     size: Option<u16>,
     family: Field<Families>,
@@ -110,12 +158,13 @@ struct Probing {
     interface: Field<Interface>,
     mark: Option<u32>,
     resolve_every: Option<Duration>,
+    judging: Judging,
 }
 
 impl Probing {
     fn checked(written: file::Probing, problems: &mut Vec<Problem>) -> Self {
         Self {
-            interval: written.interval.check(|text| value::interval(&text), problems).into_value(),
+            interval: written.interval.check(|text| value::interval(&text), problems),
             timeout: written.timeout.check(|text| value::timeout(&text), problems),
             size: written.size.check(value::size, problems).into_value(),
             family: written.family.check(|text| value::family(&text), problems),
@@ -126,12 +175,13 @@ impl Probing {
             interface: written.interface.check(|text| value::interface(&text), problems),
             mark: written.mark.check(value::mark, problems).into_value(),
             resolve_every: written.resolve_every.check(|text| value::resolve_every(&text), problems).into_value(),
+            judging: Judging::checked(written.judging, problems),
         }
     }
 
     fn or(&self, inherited: &Self) -> Self {
         Self {
-            interval: self.interval.or(inherited.interval),
+            interval: self.interval.or(&inherited.interval).clone(),
             timeout: self.timeout.or(&inherited.timeout).clone(),
             size: self.size.or(inherited.size),
             family: self.family.or(&inherited.family).clone(),
@@ -142,15 +192,22 @@ impl Probing {
             interface: self.interface.or(&inherited.interface).clone(),
             mark: self.mark.or(inherited.mark),
             resolve_every: self.resolve_every.or(inherited.resolve_every),
+            judging: self.judging.or(&inherited.judging),
         }
     }
 
+    fn interval(&self) -> Duration {
+        self.interval.value().copied().unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// The target, as yet without a parent.
     fn target(&self, name: Name, host: Host, family: Family) -> Target {
-        let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
+        let interval = self.interval();
         Target {
             phase: stable_phase(name.as_str(), interval),
             name,
-            host,
+            resolve_every: self.resolve_every.unwrap_or_else(|| default_resolve_every(&host)),
+            host: value::through(&host, self.interface.value()),
             family,
             interval,
             timeout: self.timeout.value().copied().unwrap_or(DEFAULT_TIMEOUT),
@@ -163,9 +220,8 @@ impl Probing {
                 interface: self.interface.value().cloned(),
                 mark: self.mark,
             },
-            resolve_every: self.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
             count: None,
-            rules: Arc::default(),
+            rules: Arc::new(self.judging.rules()),
         }
     }
 }
@@ -254,10 +310,30 @@ fn source_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
 /// More probes in flight than there are sequence numbers on the wire to tell their replies apart.
 fn overlap_problem(probing: &Probing) -> Option<Problem> {
     let timeout = probing.timeout.written()?;
-    let longest = probing.interval.unwrap_or(DEFAULT_INTERVAL) * WAIT_AT_MOST;
+    let (pace, named) = probing.judging.shortest_pace(probing.interval());
+    let longest = pace * WAIT_AT_MOST;
     (timeout.value > longest).then(|| {
-        let reason = format!("must be at most {WAIT_AT_MOST} intervals, {:.0} s here", longest.as_secs_f64());
+        let reason = format!("must be at most {WAIT_AT_MOST} {named}, {:.0} s here", longest.as_secs_f64());
         timeout.place.problem(reason)
+    })
+}
+
+/// A `suspect_interval` that makes nothing faster. Told where the target says something of its own.
+fn suspect_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
+    let suspect = probing.judging.suspect_interval.written()?;
+    let interval = probing.interval();
+    if suspect.value? < interval {
+        return None;
+    }
+    Some(match (&own.judging.suspect_interval, &own.interval) {
+        (Field::Unset, Field::Set(interval)) => {
+            let reason = format!("must be more than {}: or add suspect_interval = \"off\"", suspect.place.quoted());
+            interval.place.problem(reason)
+        }
+        (Field::Unset | Field::Refused | Field::Set(_), _) => {
+            let reason = format!("must be less than the interval, which is \"{}\" here", value::spelled(interval));
+            suspect.place.problem(reason)
+        }
     })
 }
 
@@ -303,12 +379,19 @@ fn is_dated(name: &Name) -> bool {
     ["-0000-00-00", "-0000-00-00T00"].iter().any(|date| shape.ends_with(date))
 }
 
+/// What a target of family `both` adds to its name for each of its legs.
+const SUFFIXES: [(&str, Family); 2] = [(".ipv4", Family::Ipv4), (".ipv6", Family::Ipv6)];
+
+fn with_suffix(name: &Name, suffix: &str) -> Option<Name> {
+    Name::new(&format!("{name}{suffix}"))
+}
+
 /// The targets that one `[[target]]` stands for, by name and family.
 fn legs(name: &Written<Name>, probing: &Probing, problems: &mut Vec<Problem>) -> Vec<(Name, Family)> {
     match (probing.family.value(), probing.source.value()) {
         (Some(Families::Both), _) => {
-            let leg = |(suffix, family)| Name::new(&format!("{}{suffix}", name.value)).map(|name| (name, family));
-            let legs: Vec<_> = [(".ipv4", Family::Ipv4), (".ipv6", Family::Ipv6)].into_iter().filter_map(leg).collect();
+            let leg = |&(suffix, family): &(_, _)| Some((with_suffix(&name.value, suffix)?, family));
+            let legs: Vec<_> = SUFFIXES.iter().filter_map(leg).collect();
             if legs.is_empty() {
                 let reason = format!("must leave room for \".ipv4\": a name has at most {} characters", Name::MAX_LEN);
                 problems.push(name.place.problem(reason));

@@ -10,8 +10,17 @@ use std::time::Duration;
 
 use chrono::format::{Item, StrftimeItems};
 
+mod keeping;
+mod outage;
+
+pub(super) use keeping::{group, hook_timeout, keep_minutes, program, socket, webhook};
+pub(super) use outage::{
+    burst, degraded_for, degraded_loss, degraded_rtt, in_a_row, merge_within, new_id_after, suspect_interval,
+};
+
 use crate::monitor::target::{
-    Family, Host, Interface, MAX_DSCP, MAX_DURATION, MAX_PAYLOAD, MIN_INTERVAL, MIN_RESOLVE_EVERY, MIN_TIMEOUT, Name,
+    Family, GATEWAY, Host, Interface, MAX_DSCP, MAX_DURATION, MAX_PAYLOAD, MIN_INTERVAL, MIN_RESOLVE_EVERY,
+    MIN_TIMEOUT, Name,
 };
 
 /// Why a value was refused: what is allowed, as half a sentence that follows the value.
@@ -89,21 +98,34 @@ pub fn duration_between(text: &str, min: Duration, max: Duration) -> Result<Dura
     Ok(duration)
 }
 
-/// A bound as a user would write it, in the longest unit below a day that leaves no fraction: a day is `24h`.
-fn spelled(duration: Duration) -> String {
+/// A duration as a user would write it, in the longest unit that leaves no fraction; a day is `24h`, and nothing `0s`.
+pub(super) fn spelled(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let fits = |unit: u64| millis.is_multiple_of(u128::from(unit));
-    let (symbol, unit) = UNITS[1..].iter().find(|&&(_, unit)| fits(unit)).unwrap_or(&("ms", 1));
+    let fits = |symbol: &str, unit: u64| {
+        let whole = millis.is_multiple_of(u128::from(unit));
+        whole && if symbol == "d" { millis > u128::from(unit) } else { millis > 0 || symbol == "s" }
+    };
+    let (symbol, unit) = UNITS.iter().find(|&&(symbol, unit)| fits(symbol, unit)).unwrap_or(&("ms", 1));
     format!("{}{symbol}", millis / u128::from(*unit))
 }
 
-/// Time between two orders to the disk to keep what was written: `None` for `off`, else [`MIN_SYNC`] to [`MAX_SYNC`].
-pub(super) fn sync(text: &str) -> Result<Option<Duration>> {
+/// What `rule` makes of a value that may also be `off`: `None` then.
+fn unless_off<T>(text: &str, rule: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
     if text == "off" {
         return Ok(None);
     }
     let or_off = |Refusal(reason)| Refusal(format!("{reason}, or \"off\""));
-    duration_between(text, MIN_SYNC, MAX_SYNC).map(Some).map_err(or_off)
+    rule(text).map(Some).map_err(or_off)
+}
+
+/// The path of a file, or `None` for `off`.
+pub(super) fn file_or_off(text: &str) -> Result<Option<PathBuf>> {
+    unless_off(text, file)
+}
+
+/// Time between two orders to the disk to keep what was written: `None` for `off`, else [`MIN_SYNC`] to [`MAX_SYNC`].
+pub(super) fn sync(text: &str) -> Result<Option<Duration>> {
+    unless_off(text, |text| duration_between(text, MIN_SYNC, MAX_SYNC))
 }
 
 /// The shortest time between two orders to the disk: a slow one takes most of it for ten files.
@@ -261,7 +283,7 @@ pub fn interface(text: &str) -> Result<Interface> {
         .ok_or_else(|| Refusal("must be the name of an interface, 1 to 15 bytes without \"/\" or blanks".into()))
 }
 
-/// What to probe: an address, an IPv6 address with a zone, or a host name.
+/// What to probe: an address, an IPv6 address with a zone, a host name, or `@gateway`, which may have a zone as well.
 ///
 /// A name may have underscores, as names of containers do, and a dot at its end. What looks like an address but is none
 /// is refused here rather than looked up: the resolver would find nothing, or read `1.2.3` as `1.2.0.3` (inet_aton(3)).
@@ -272,10 +294,37 @@ pub fn host(text: &str) -> Result<Host> {
             None => Ok(Host::Address(ip.into())),
         };
     }
-    if zoned(text).is_none() {
+    if text.starts_with('@') {
+        special(text)?;
+    } else if zoned(text).is_none() {
         host_name(text)?;
     }
     Ok(Host::Name(text.into()))
+}
+
+/// `@gateway`, or `@gateway%eth0` for the default route through one interface.
+fn special(text: &str) -> Result<()> {
+    match text.strip_prefix(GATEWAY).map(|zone| zone.strip_prefix('%').map(Interface::new).ok_or(zone)) {
+        Some(Ok(Some(_)) | Err("")) => Ok(()),
+        Some(_) | None => refuse(format!(
+            "must be \"{GATEWAY}\", or \"{GATEWAY}%eth0\" for the default route through one interface, where it begins with a \"@\""
+        )),
+    }
+}
+
+/// Whether a host is the default route's next hop rather than a name.
+pub fn is_gateway(host: &Host) -> bool {
+    matches!(host, Host::Name(name) if name.starts_with(GATEWAY))
+}
+
+/// The host that is meant where an interface is prescribed: `@gateway` is the next hop of the default route through that one.
+pub fn through(host: &Host, interface: Option<&Interface>) -> Host {
+    match (host, interface) {
+        (Host::Name(name), Some(interface)) if **name == *GATEWAY => {
+            Host::Name(format!("{GATEWAY}%{}", interface.as_str()).into())
+        }
+        (Host::Name(_) | Host::Address(_), _) => host.clone(),
+    }
 }
 
 /// Why nobody answers from this address.
@@ -328,9 +377,9 @@ pub fn name(text: &str) -> Result<Name> {
     })
 }
 
-/// The name of a target that was given none: its host, with `-` for the `%` of a zone.
+/// The name of a target that was given none: its host, with `-` for the `%` of a zone and without the `@` of `@gateway`.
 pub fn default_name(host: &Host) -> Result<Name> {
-    Name::new(&host.to_string().replace('%', "-"))
+    Name::new(&host.to_string().trim_start_matches('@').replace('%', "-"))
         .ok_or_else(|| Refusal("does not do as a name for the target's files: add a name".into()))
 }
 
@@ -526,10 +575,44 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_is_a_host_with_an_interface_or_without() {
+        for text in ["@gateway", "@gateway%eth0", "@gateway%2"] {
+            let gateway = host(text).expect("must be accepted");
+            assert_eq!(gateway, Host::Name(text.into()));
+            assert!(is_gateway(&gateway));
+        }
+        for text in ["@", "@gw", "@Gateway", "@gateway%", "@gateway%a b", "@gateway.", "@gateway@gateway", "@gateways"]
+        {
+            assert!(refusal(host(text)).contains("\"@gateway\""), "{text}");
+        }
+        assert!(host("gateway").is_ok_and(|name| !is_gateway(&name)));
+    }
+
+    #[test]
+    fn a_prescribed_interface_says_which_default_route_is_meant() {
+        let named = |text: &str| Host::Name(text.into());
+        let eth0 = Interface::new("eth0");
+        assert_eq!(through(&named("@gateway"), eth0.as_ref()), named("@gateway%eth0"));
+        assert_eq!(through(&named("@gateway%tun0"), eth0.as_ref()), named("@gateway%tun0"));
+        assert_eq!(through(&named("@gateway"), None), named("@gateway"));
+        assert_eq!(through(&named("gateway"), eth0.as_ref()), named("gateway"));
+    }
+
+    #[test]
+    fn a_bound_is_spelled_as_one_would_write_it() {
+        let spelled = |text| super::spelled(duration(text).expect("a duration"));
+        for text in ["0s", "1ms", "1500ms", "1s", "90s", "1m", "1h", "24h", "25h", "2d", "3650d"] {
+            assert_eq!(spelled(text), text);
+        }
+        assert_eq!(spelled("1d"), "24h");
+    }
+
+    #[test]
     fn a_default_name_is_the_host_without_percent() {
         let named = |text| default_name(&host(text).expect("must be accepted")).expect("must be accepted").to_string();
         assert_eq!(named("::1"), "::1");
         assert_eq!(named("fe80::1%eth0"), "fe80::1-eth0");
+        assert_eq!((named("@gateway"), named("@gateway%eth0")), ("gateway".into(), "gateway-eth0".into()));
         assert!(default_name(&host("fe80::1%a@b").expect("must be accepted")).is_err());
     }
 
