@@ -313,7 +313,7 @@ fn overlap_problem(probing: &Probing) -> Option<Problem> {
     let (pace, named) = probing.judging.shortest_pace(probing.interval());
     let longest = pace * WAIT_AT_MOST;
     (timeout.value > longest).then(|| {
-        let reason = format!("must be at most {WAIT_AT_MOST} {named}, {:.0} s here", longest.as_secs_f64());
+        let reason = format!("must be at most {WAIT_AT_MOST} {named}, {} s here", longest.as_secs());
         timeout.place.problem(reason)
     })
 }

@@ -42,6 +42,7 @@ pub(crate) fn suspect_interval(text: &str) -> Result<Option<Duration>> {
 pub(crate) fn degraded_loss(text: &str) -> Result<Option<u16>> {
     let rule = |text: &str| match text.strip_suffix('%').and_then(per_mille) {
         Some(share @ 1..=1000) => Ok(share),
+        None if per_mille(text).is_some() => refuse(format!("must be a share with its sign: write \"{text}%\"")),
         Some(_) | None => refuse(r#"must be a share from "0.1%" to "100%", with one digit behind the point at most"#),
     };
     unless_off(text, rule)
