@@ -119,7 +119,7 @@ struct LogArgs {
 
 #[derive(Debug, Args)]
 struct PingArgs {
-    /// Addresses or names
+    /// Addresses or names; @gateway is the next hop of the default route, @gateway%eth0 that of the one through eth0
     #[arg(value_name = "HOST", required = true, value_parser = host)]
     hosts: Vec<Host>,
     /// Stop after this many probes to each host

@@ -69,7 +69,8 @@ pub(super) struct Probing {
     pub(super) interface: Field<String>,
     pub(super) mark: Field<i128>,
     pub(super) resolve_every: Field<String>,
-    pub(super) judging: Judging,
+    /// `None` where none of its keys is written: most targets say nothing of it, and ten thousand may be read at once.
+    pub(super) judging: Option<Box<Judging>>,
 }
 
 /// When losses are an outage, and what is done about them.
@@ -114,7 +115,7 @@ const INCLUDED_KEYS: &[&str] = &["target"];
 const LOG_KEYS: &[&str] =
     &["dir", "layout", "format", "time_format", "rotate", "max_size", "keep", "max_total", "compress", "sync"];
 const DIAGNOSTICS_KEYS: &[&str] = &["file", "level"];
-/// `host` and `name`, then the keys of [`Probing`].
+/// `host` and `name`, then the keys of [`Probing`], the last ten of them those of [`Judging`].
 const TARGET_KEYS: &[&str] = &[
     "host",
     "name",
@@ -141,6 +142,7 @@ const TARGET_KEYS: &[&str] = &[
     "degraded_for",
 ];
 const PROBING_KEYS: &[&str] = TARGET_KEYS.split_at(2).1;
+const JUDGING_KEYS: &[&str] = TARGET_KEYS.split_at(TARGET_KEYS.len() - 10).1;
 
 /// What a file is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +264,7 @@ fn probing(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Probing {
         interface: table.field("interface", TEXT, problems),
         mark: table.field("mark", NUMBER, problems),
         resolve_every: table.field("resolve_every", DURATION, problems),
-        judging: judging(table, problems),
+        judging: table.has_any(JUDGING_KEYS).then(|| Box::new(judging(table, problems))),
     }
 }
 
@@ -349,6 +351,14 @@ mod tests {
         for key in [MAIN_KEYS, TARGET_KEYS].into_iter().chain(tables).flatten() {
             let shown = [format!("{key} ="), format!("[{key}]")];
             assert!(shown.iter().any(|shown| sample.contains(shown)), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_judging_is_read_by_itself() {
+        assert_eq!((JUDGING_KEYS.first(), JUDGING_KEYS.last()), (Some(&"down_after"), Some(&"degraded_for")));
+        for key in JUDGING_KEYS {
+            assert_eq!(problems(&format!("[defaults]\n{key} = []")).len(), 1, "{key}");
         }
     }
 

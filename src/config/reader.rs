@@ -265,6 +265,11 @@ impl<'a, 'i> Table<'a, 'i> {
         Field::Set(Written { value, place })
     }
 
+    /// Whether any of `keys` is written.
+    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|&key| self.entries.contains_key(key))
+    }
+
     /// Every key that is not among `known`, and where it stands.
     pub(super) fn unknown(&self, known: &[&str]) -> impl Iterator<Item = (&str, Place)> {
         let is_unknown = move |key: &str| !known.contains(&key);

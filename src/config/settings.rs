@@ -15,6 +15,7 @@ use super::file::{self, File};
 use super::reader::{Field, Written};
 use super::value::{self, Families};
 use crate::monitor::inflight::WAIT_AT_MOST;
+use crate::monitor::outage::Rules;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
@@ -34,7 +35,7 @@ pub use log::{
 };
 pub(super) use log::{diagnostics, log};
 
-use judging::Judging;
+use judging::{Judging, Shared};
 use parents::Child;
 
 /// Time between two probes of a target that does not say.
@@ -108,12 +109,20 @@ pub(super) fn targets(
     let defaults = Probing::checked(defaults, problems);
     let mut names = Names { taken: BTreeMap::new(), has_gaps };
     let written = files.into_iter().flat_map(|file| file.targets);
-    let children: Vec<_> = written.flat_map(|written| target(written, &defaults, &mut names, problems)).collect();
-    Targets { all: parents::settle(children, &names, &defaults.judging, problems), names }
+    let mut rules = Shared::new(defaults.judging.rules());
+    let children: Vec<_> =
+        written.flat_map(|written| target(written, &defaults, &mut names, &mut rules, problems)).collect();
+    Targets { all: parents::settle(children, &names, rules, problems), names }
 }
 
 /// What one `[[target]]` becomes: one target, two where its family is `both`, none where its host or name is no good.
-fn target(written: file::Target, defaults: &Probing, names: &mut Names, problems: &mut Vec<Problem>) -> Vec<Child> {
+fn target(
+    written: file::Target,
+    defaults: &Probing,
+    names: &mut Names,
+    rules: &mut Shared,
+    problems: &mut Vec<Problem>,
+) -> Vec<Child> {
     if matches!(written.host, Field::Unset) {
         problems.push(written.place.problem("is missing: write an address or a host name"));
     }
@@ -137,9 +146,10 @@ fn target(written: file::Target, defaults: &Probing, names: &mut Names, problems
     let Some(name) = name else { return Vec::new() };
     reserve(&name, &legs, &mut names.taken, problems);
     let Some(host) = host.value() else { return Vec::new() };
+    let rules = rules.of(probing.judging.rules());
     let child = |(leg, family)| Child {
         parent: probing.judging.parent_of([&name.value, &leg], &own.judging),
-        target: probing.target(leg, host.clone(), family),
+        target: probing.target(leg, host.clone(), family, Arc::clone(&rules)),
     };
     legs.into_iter().map(child).collect()
 }
@@ -201,7 +211,7 @@ impl Probing {
     }
 
     /// The target, as yet without a parent.
-    fn target(&self, name: Name, host: Host, family: Family) -> Target {
+    fn target(&self, name: Name, host: Host, family: Family, rules: Arc<Rules>) -> Target {
         let interval = self.interval();
         Target {
             phase: stable_phase(name.as_str(), interval),
@@ -221,7 +231,7 @@ impl Probing {
                 mark: self.mark,
             },
             count: None,
-            rules: Arc::new(self.judging.rules()),
+            rules,
         }
     }
 }

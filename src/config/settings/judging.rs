@@ -1,6 +1,7 @@
 //! What makes losses an outage, each value checked by itself, and inherited key by key. Whom a parent's name means is settled in
 //! `parents`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::error::Problem;
@@ -29,7 +30,8 @@ pub(super) struct Judging {
 }
 
 impl Judging {
-    pub(super) fn checked(written: file::Judging, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn checked(written: Option<Box<file::Judging>>, problems: &mut Vec<Problem>) -> Self {
+        let written = written.map(|written| *written).unwrap_or_default();
         Self {
             down_after: written.down_after.check(value::in_a_row, problems).into_value(),
             up_after: written.up_after.check(value::in_a_row, problems).into_value(),
@@ -103,6 +105,30 @@ impl Judging {
     }
 }
 
+/// Rules that targets have in common: those of the defaults, and those of the target before. Neighbours are often alike, forty behind
+/// one gateway among them.
+pub(super) struct Shared {
+    defaults: Arc<Rules>,
+    last: Arc<Rules>,
+}
+
+impl Shared {
+    pub(super) fn new(defaults: Rules) -> Self {
+        let defaults = Arc::new(defaults);
+        Self { last: Arc::clone(&defaults), defaults }
+    }
+
+    pub(super) fn of(&mut self, rules: Rules) -> Arc<Rules> {
+        if rules == *self.defaults {
+            return Arc::clone(&self.defaults);
+        }
+        if rules != *self.last {
+            self.last = Arc::new(rules);
+        }
+        Arc::clone(&self.last)
+    }
+}
+
 fn parent(text: &str) -> value::Result<Option<Name>> {
     if text == "off" {
         return Ok(None);
@@ -119,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_burst_may_be_the_shortest_pace() {
-        let mut judging = Judging::checked(file::Judging::default(), &mut Vec::new());
+        let mut judging = Judging::checked(None, &mut Vec::new());
         let ms = Duration::from_millis;
         assert_eq!(judging.shortest_pace(ms(1000)), (ms(1000), "intervals"));
         judging.burst = Some(0);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::judging::Judging;
+use super::judging::Shared;
 use super::{Names, SUFFIXES, version, with_suffix};
 use crate::config::error::Problem;
 use crate::config::reader::Written;
+use crate::monitor::outage::Rules;
 use crate::monitor::target::{Family, Host, IpVersion, Name, Target};
 
 /// A target, and the parent it asks for.
@@ -15,28 +16,20 @@ pub(super) struct Child {
     pub(super) parent: Option<Written<Name>>,
 }
 
-/// The targets with their parents. All those whose rules are the defaults' share them.
+/// The targets with their parents.
 pub(super) fn settle(
     mut children: Vec<Child>,
     names: &Names,
-    defaults: &Judging,
+    mut rules: Shared,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Target>> {
     for child in &mut children {
         child.parent = child.parent.take().and_then(|parent| meant(&child.target, parent, names, problems));
     }
     problems.extend(circles(&children));
-    let mut shared = Arc::new(defaults.rules());
-    let plain = Arc::clone(&shared);
     let settled = children.into_iter().map(|Child { mut target, parent }| {
-        Arc::make_mut(&mut target.rules).parent = parent.map(|parent| parent.value);
-        if target.rules == plain {
-            target.rules = Arc::clone(&plain);
-        } else if target.rules == shared {
-            target.rules = Arc::clone(&shared);
-        } else {
-            // Neighbours are often alike, forty behind one gateway among them.
-            shared = Arc::clone(&target.rules);
+        if let Some(parent) = parent {
+            target.rules = rules.of(Rules { parent: Some(parent.value), ..(*target.rules).clone() });
         }
         Arc::new(target)
     });
