@@ -4,7 +4,6 @@
 //! from `[defaults]`, and judges what values owe one another. It reads no file and no environment. What is
 //! written, and where, is settled in `log`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVer
 mod judging;
 mod keeping;
 mod log;
+mod names;
 mod parents;
 
 pub use judging::DEFAULT_DEGRADED_FOR;
@@ -36,6 +36,7 @@ pub use log::{
 pub(super) use log::{diagnostics, log};
 
 use judging::{Judging, Shared};
+use names::{Names, SUFFIXES, name, name_or_default, with_suffix};
 use parents::Child;
 
 /// Time between two probes of a target that does not say.
@@ -80,24 +81,6 @@ pub(super) struct Targets {
     pub(super) names: Names,
 }
 
-/// The names by which targets can be meant.
-pub(super) struct Names {
-    taken: Taken,
-    /// Whether there may be others, of targets that could not be read.
-    has_gaps: bool,
-}
-
-impl Names {
-    /// The targets that a name stands for: the one of that name, or both legs of the `[[target]]` of that name.
-    fn meant_by(&self, name: &Name) -> Vec<Name> {
-        if self.taken.contains_key(name) {
-            return vec![name.clone()];
-        }
-        let legs = SUFFIXES.iter().filter_map(|(suffix, _)| with_suffix(name, suffix));
-        legs.filter(|leg| self.taken.contains_key(leg)).collect()
-    }
-}
-
 /// Every target of `files`, in their order; all inherit from `defaults`. With `has_gaps` there may be targets in files that could
 /// not be read.
 pub(super) fn targets(
@@ -107,7 +90,7 @@ pub(super) fn targets(
     problems: &mut Vec<Problem>,
 ) -> Targets {
     let defaults = Probing::checked(defaults, problems);
-    let mut names = Names { taken: BTreeMap::new(), has_gaps };
+    let mut names = Names::new(has_gaps);
     let written = files.into_iter().flat_map(|file| file.targets);
     let mut rules = Shared::new(defaults.judging.rules());
     let children: Vec<_> =
@@ -144,7 +127,7 @@ fn target(
     let legs = name.as_ref().map(|name| legs(name, &probing, problems)).unwrap_or_default();
     names.has_gaps |= legs.is_empty();
     let Some(name) = name else { return Vec::new() };
-    reserve(&name, &legs, &mut names.taken, problems);
+    names.reserve(&name, &legs, problems);
     let Some(host) = host.value() else { return Vec::new() };
     let rules = rules.of(probing.judging.rules());
     let child = |(leg, family)| Child {
@@ -358,44 +341,6 @@ fn spelled(version: IpVersion) -> &'static str {
     }
 }
 
-/// The name as given, or the host's where none is.
-fn name_or_default(name: Field<Name>, host: &Field<Host>, problems: &mut Vec<Problem>) -> Option<Written<Name>> {
-    match name {
-        Field::Set(name) => Some(name),
-        Field::Refused => None,
-        Field::Unset => host.clone().check(|host| default_name(&host), problems).into_written(),
-    }
-}
-
-fn name(text: &str) -> value::Result<Name> {
-    let name = value::name(text)?;
-    if is_dated(&name) {
-        return value::refuse(r#"must not end like the date of a rotated log, such as "-2026-11-22""#);
-    }
-    Ok(name)
-}
-
-fn default_name(host: &Host) -> value::Result<Name> {
-    let name = value::default_name(host)?;
-    if is_dated(&name) {
-        return value::refuse("ends like the date of a rotated log: add a name that does not");
-    }
-    Ok(name)
-}
-
-/// Whether a name ends in `-YYYY-MM-DD` or `-YYYY-MM-DDTHH`: its live file might be a rotated one of another target.
-fn is_dated(name: &Name) -> bool {
-    let shape: String = name.as_str().chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    ["-0000-00-00", "-0000-00-00T00"].iter().any(|date| shape.ends_with(date))
-}
-
-/// What a target of family `both` adds to its name for each of its legs.
-const SUFFIXES: [(&str, Family); 2] = [(".ipv4", Family::Ipv4), (".ipv6", Family::Ipv6)];
-
-fn with_suffix(name: &Name, suffix: &str) -> Option<Name> {
-    Name::new(&format!("{name}{suffix}"))
-}
-
 /// The targets that one `[[target]]` stands for, by name and family.
 fn legs(name: &Written<Name>, probing: &Probing, problems: &mut Vec<Problem>) -> Vec<(Name, Family)> {
     match (probing.family.value(), probing.source.value()) {
@@ -419,36 +364,5 @@ fn family_of(source: IpAddr) -> Family {
     match version(source) {
         IpVersion::V4 => Family::Ipv4,
         IpVersion::V6 => Family::Ipv6,
-    }
-}
-
-/// The names in use and where each was given.
-type Taken = BTreeMap<Name, Place>;
-
-/// Takes the names of `legs`. A name that is taken already becomes a problem, one for both legs.
-fn reserve(written: &Written<Name>, legs: &[(Name, Family)], taken: &mut Taken, problems: &mut Vec<Problem>) {
-    let clash = legs.iter().find_map(|(name, _)| Some((name, taken.get(name)?)));
-    if let Some((name, first)) = clash {
-        let reason = format!("the name \"{name}\" is taken by the target at {first}; names must be unique");
-        problems.push(written.place.problem(reason));
-    }
-    for (name, _) in legs {
-        taken.entry(name.clone()).or_insert_with(|| written.place.clone());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_a_rotated_log_might_have_is_refused() {
-        for text in ["web-2026-11-22", "web-2026-11-22T13", "a.b:c-9999-99-99", "-2026-11-22"] {
-            assert!(name(text).is_err(), "{text}");
-            assert!(default_name(&Host::Name(text.into())).is_err(), "{text}");
-        }
-        for text in ["pingtest", "2026-11-22", "web-2026-11-22a", "web-2026-11-22T1", "web-2026-11", "web_2026-11-22"] {
-            assert!(name(text).is_ok(), "{text}");
-        }
     }
 }

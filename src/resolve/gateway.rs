@@ -2,10 +2,11 @@
 //!
 //! Only the main routing table counts, and of several default routes the one that the kernel takes first. Of a route with several
 //! next hops of IPv4 proc shows the first. What proc does not show is from which table a route of IPv6 is: with policy routing, a
-//! default route of another table counts as well, if its metric is lower.
+//! default route of another table counts as well, if its metric is lower. A look takes microseconds where routes are few; for 50,000
+//! of IPv6 the kernel takes seconds (Linux 6.18), at the cost of nobody but this thread's.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Found;
@@ -28,18 +29,33 @@ const IPV6_ROUTES: &str = "/proc/thread-self/net/ipv6_route";
 /// # Errors
 /// Why there is none.
 pub(super) fn look_up(interface: Option<&str>) -> Found {
-    let (ipv4, ipv6) = (table(IPV4_ROUTES)?, table(IPV6_ROUTES)?);
+    let (ipv4, ipv6) = (table(IPV4_ROUTES, beginning)?, table(IPV6_ROUTES, io::read_to_string)?);
     let routes = [default_route(ipv4_routes(&ipv4), interface), default_route(ipv6_routes(&ipv6), interface)];
     let index = |interface: &str| nix::net::if_::if_nametoindex(interface).unwrap_or(0);
     next_hops(&routes, interface, index)
 }
 
-/// The text of a table; empty where the kernel does not speak that version.
-fn table(path: &str) -> Result<String, String> {
-    match fs::read_to_string(path) {
+/// The text of a table, or what `read` takes of it; empty where the kernel does not speak that version.
+fn table(path: &str, read: impl FnOnce(File) -> io::Result<String>) -> Result<String, String> {
+    match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(|error| format!("{path}: {error}")),
+        opened => opened.and_then(read).map_err(|error| format!("{path}: {error}")),
     }
+}
+
+/// The default routes of `/proc/net/route`, which are the first: it is in the order of destinations, and a router's may have a million
+/// lines.
+fn beginning(table: impl Read) -> io::Result<String> {
+    let (mut table, mut text) = (BufReader::new(table), String::new());
+    for line in 0.. {
+        let start = text.len();
+        let length = table.read_line(&mut text)?;
+        let destination = text[start..].split_ascii_whitespace().nth(1).and_then(hex);
+        if length == 0 || (line > 0 && destination != Some(0)) {
+            break;
+        }
+    }
+    Ok(text)
 }
 
 /// A default route.
@@ -171,6 +187,24 @@ fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000
         assert_eq!(found(IPV4, IPV6, None), Ok(vec!["10.2.0.1%0".into(), "fe80::2%2".into()]));
         assert_eq!(found("", IPV6, None), Ok(vec!["fe80::2%2".into()]));
         assert_eq!(found(IPV4, "", None), Ok(vec!["10.2.0.1%0".into()]));
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn of_a_long_table_only_the_beginning_is_read() {
+        struct Endless(usize);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                assert!(self.0 < 3, "read on and on");
+                let len = IPV4.len().min(buffer.len());
+                buffer[..len].copy_from_slice(&IPV4.as_bytes()[..len]);
+                Ok(len)
+            }
+        }
+        let text = beginning(Endless(0)).expect("it can be read");
+        assert_eq!(found(&text, "", None), Ok(vec!["10.2.0.1%0".into()]));
+        assert_eq!(beginning(&b""[..]).expect("it can be read"), "");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Names;
 use super::log::not_among_logs;
+use super::names::Names;
 use crate::config::error::{Place, Problem};
 use crate::config::file;
 use crate::config::reader::{Field, Written};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::judging::Shared;
-use super::{Names, SUFFIXES, version, with_suffix};
+use super::names::{Names, SUFFIXES, with_suffix};
+use super::version;
 use crate::config::error::Problem;
 use crate::config::reader::Written;
 use crate::monitor::outage::Rules;
@@ -41,10 +42,10 @@ pub(super) fn settle(
 fn meant(target: &Target, parent: Written<Name>, names: &Names, problems: &mut Vec<Problem>) -> Option<Written<Name>> {
     let leg = family(target).and_then(|family| {
         let (suffix, _) = SUFFIXES.iter().find(|(_, leg)| *leg == family)?;
-        let leg = with_suffix(&parent.value, suffix).filter(|leg| names.taken.contains_key(leg))?;
+        let leg = with_suffix(&parent.value, suffix).filter(|leg| names.has(leg))?;
         Some((leg, target.name.as_str().ends_with(suffix)))
     });
-    let value = match (names.taken.contains_key(&parent.value), leg) {
+    let value = match (names.has(&parent.value), leg) {
         (true, Some((leg, true))) | (false, Some((leg, _))) => leg,
         (true, Some((_, false)) | None) => parent.value,
         (false, None) => {
