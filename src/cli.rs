@@ -13,7 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::settings::{
-    DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT,
+    DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT, default_resolve_every,
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
@@ -119,7 +119,7 @@ struct LogArgs {
 
 #[derive(Debug, Args)]
 struct PingArgs {
-    /// Addresses or names
+    /// Addresses or names; @gateway is the next hop of the default route, @gateway%eth0 that of the one through eth0
     #[arg(value_name = "HOST", required = true, value_parser = host)]
     hosts: Vec<Host>,
     /// Stop after this many probes to each host
@@ -337,17 +337,18 @@ impl PingArgs {
     fn target(&self, index: usize, host: &Host) -> Result<Arc<Target>, String> {
         let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
         let count = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let options = self.options();
         Ok(Arc::new(Target {
             name: value::default_name(host).map_err(|refusal| format!("{host}: {refusal}"))?,
-            host: host.clone(),
+            host: value::through(host, options.interface.as_ref()),
             family: self.family(host)?,
             interval,
             // The first host at once, the others evenly after it.
             phase: interval / count.max(1) * u32::try_from(index).unwrap_or(u32::MAX),
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             size: self.size.unwrap_or(DEFAULT_SIZE),
-            options: self.options(),
-            resolve_every: DEFAULT_RESOLVE_EVERY,
+            options,
+            resolve_every: default_resolve_every(host),
             count: self.count,
             rules: Arc::default(),
         }))

@@ -337,7 +337,11 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 pub(crate) fn environment() -> Environment {
-    Environment { logs_directory: std::env::var_os("LOGS_DIRECTORY") }
+    Environment {
+        logs_directory: std::env::var_os("LOGS_DIRECTORY"),
+        state_directory: std::env::var_os("STATE_DIRECTORY"),
+        runtime_directory: std::env::var_os("RUNTIME_DIRECTORY"),
+    }
 }
 
 /// Opens and closes a socket for each set of options, so that missing rights are told at the start and not once a second. What is

@@ -9,6 +9,7 @@ mod support;
 #[cfg(debug_assertions)]
 mod clocks;
 mod daemon;
+mod gateway;
 mod identity;
 mod names;
 mod network;
