@@ -203,6 +203,11 @@ impl Minutes {
         self.open.remove(&minute);
     }
 
+    /// How many probes were sent in all of it.
+    pub(super) fn sent(&self) -> u64 {
+        self.open.values().flatten().map(|probes| probes.sent).sum()
+    }
+
     /// Gives up the earliest minutes until no more than `limit` counts of a target in a minute are left; says how many probes were in them.
     pub(super) fn limit(&mut self, limit: usize) -> u64 {
         let mut given_up = 0;
