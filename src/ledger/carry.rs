@@ -96,11 +96,7 @@ pub(super) fn gather_pending(tx: &Transaction<'_>, run: i64) -> rusqlite::Result
 }
 
 /// The counts that are not gathered yet, by minute and target.
-pub(super) fn pending(
-    conn: &Connection,
-    which: &str,
-    value: i64,
-) -> rusqlite::Result<BTreeMap<(i64, i64), Probes>> {
+pub(super) fn pending(conn: &Connection, which: &str, value: i64) -> rusqlite::Result<BTreeMap<(i64, i64), Probes>> {
     let mut find = conn.prepare(&format!("SELECT minute, counts FROM pending WHERE {which}"))?;
     let mut rows = find.query([value])?;
     let mut minutes = BTreeMap::<(i64, i64), Probes>::new();

@@ -115,12 +115,20 @@ impl Queue {
 
     /// Hands over a finding, and all verdicts before it. Never waits. Where too many wait it is counted as missing instead.
     pub fn finding(&mut self, finding: Finding) {
-        if self.waiting.findings + self.findings.len() >= FINDINGS {
+        if self.is_full() {
+            // As of the last look.
+            self.flush();
+        }
+        if self.is_full() {
             self.dropped.findings += 1;
         } else {
             self.findings.push(finding);
         }
         self.flush();
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.findings + self.findings.len() >= FINDINGS
     }
 
     /// Hands over what was collected. Never waits; what cannot be handed over goes with the next.

@@ -73,8 +73,7 @@ fn open_at_rest(path: &Path, source: rusqlite::Error) -> Result<Connection, Erro
     if fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0) {
         return Err(Error::Unclosed { path: path.to_owned(), source });
     }
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let conn = connect(uri(path), flags).map_err(|error| Error::sqlite(path, error))?;
     usable(conn, path)
 }

@@ -119,6 +119,14 @@ impl Store {
         prune(&self.conn, keep_from).map_err(|error| Error::sqlite(&self.path, error))
     }
 
+    /// Has the file itself hold all that was written.
+    #[cfg(test)]
+    pub(super) fn checkpoint(&self) {
+        self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        // What is remembered of the file would hide what became of it.
+        self.conn.execute_batch("PRAGMA cache_size = 0; PRAGMA shrink_memory").unwrap();
+    }
+
     /// Limits the file's size, as a full disk would.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
@@ -178,10 +186,7 @@ fn write_second(
 ) -> rusqlite::Result<()> {
     let tx = conn.transaction()?;
     let ended = (sign == Sign::OfEnd).then_some("clean");
-    tx.execute(
-        "UPDATE run SET until = ?2, ended = ?3 WHERE id = ?1",
-        params![run, second.now.as_nanos(), ended],
-    )?;
+    tx.execute("UPDATE run SET until = ?2, ended = ?3 WHERE id = ?1", params![run, second.now.as_nanos(), ended])?;
     write_pending(&tx, run, roster, second)?;
     let mut writer = MinuteWriter::new(&tx)?;
     for &minute in second.over {
@@ -308,9 +313,8 @@ impl<'tx> Pen<'tx> {
             watch: tx.prepare("INSERT INTO watch (target, run, began, state) VALUES (?1, ?2, ?3, ?4)")?,
             unwatch: tx.prepare("UPDATE watch SET until = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL")?,
             outage: tx.prepare(row::UPSERT)?,
-            abandon: tx.prepare(
-                "UPDATE outage SET abandoned = 1 WHERE target = ?1 AND ended IS NULL AND abandoned = 0",
-            )?,
+            abandon: tx
+                .prepare("UPDATE outage SET abandoned = 1 WHERE target = ?1 AND ended IS NULL AND abandoned = 0")?,
             abandon_others: tx.prepare(
                 "UPDATE outage SET abandoned = 1 WHERE target = ?1 AND ended IS NULL AND abandoned = 0 AND began <> ?2",
             )?,

@@ -27,6 +27,8 @@ const REOPEN_AFTER: u32 = 11;
 const LOOK_EVERY: u32 = 11;
 /// Findings written in one transaction: a fifth of a second's work.
 const AT_A_TIME: usize = 10_000;
+/// Verdicts that may wait for a disk one by one: 5 MB.
+const COUNTS: usize = 200_000;
 /// Counts of a target in a minute that may wait for a disk: ten minutes of ten thousand targets, 60 MB.
 const MINUTES: usize = 100_000;
 
@@ -97,13 +99,19 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             // After a writing that took long, the next is not owed at once.
             due = (due + EVERY).max(now() + EVERY / 2);
         }
-        self.take_all(&inbox);
-        self.finish();
+        self.end(&inbox);
     }
 
-    fn turn(&mut self, inbox: &Inbox) {
+    /// Takes what waits and writes it.
+    pub(super) fn turn(&mut self, inbox: &Inbox) {
         self.take_all(inbox);
         self.write_all();
+    }
+
+    /// Takes what waits and writes all of it, for the last time.
+    pub(super) fn end(mut self, inbox: &Inbox) {
+        self.take_all(inbox);
+        self.finish();
     }
 
     fn take_all(&mut self, inbox: &Inbox) {
@@ -144,8 +152,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         }
     }
 
-    /// Writes what can be written. An error leaves all of it for the next time, but for the part of a second by which a killed process
-    /// would lose less: its counts stay in their minute.
+    /// Writes what can be written. An error leaves all of it for the next time. Where verdicts become too many, they are in their minutes
+    /// still, which are written when they are over: only a killed process would lose them.
     fn write_all(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         let now = (self.clock)();
@@ -154,8 +162,9 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             Err(Trouble::Waiting) => {}
             Err(Trouble::Error(error)) => self.fail(error),
         }
-        self.counts.clear();
-        self.counts.shrink_to(AT_A_TIME);
+        if self.counts.len() > COUNTS {
+            self.counts = Vec::new();
+        }
         self.given_up.probes += self.minutes.limit(MINUTES);
     }
 
@@ -227,6 +236,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         let second = Second { now, counts: &self.counts, over: &over, minutes: &self.minutes };
         store.write_second(&self.roster, &second, sign)?;
         over.into_iter().for_each(|minute| self.minutes.remove(minute));
+        self.counts.clear();
         if sign == Sign::OfLife {
             store.prune(minute_of(now - self.settings.keep_minutes))?;
         }
@@ -278,6 +288,11 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
     fn path(&self) -> PathBuf {
         self.settings.path.clone()
     }
@@ -296,10 +311,7 @@ impl From<Error> for Trouble {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "paces writings and labels nothing, so no clock need agree with it"
-)]
+#[expect(clippy::disallowed_methods, reason = "paces writings and labels nothing, so no clock need agree with it")]
 fn now() -> Instant {
     Instant::now()
 }

@@ -194,13 +194,13 @@ mod tests {
     #[test]
     fn bytes_that_are_no_sketch_are_refused() {
         let of_garbage = [
-            &[1][..],                               // no count
-            &[1, 0],                                // a count of nothing
-            &[1, 1, 0, 1],                          // the same bucket twice
-            &[0x80, 0x0f, 1],                       // a bucket beyond the last
-            &[1, 0x80],                             // cut off
-            &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 1],  // a count too large
-            &[0xff; 30],                            // a number without an end
+            &[1][..],                              // no count
+            &[1, 0],                               // a count of nothing
+            &[1, 1, 0, 1],                         // the same bucket twice
+            &[0x80, 0x0f, 1],                      // a bucket beyond the last
+            &[1, 0x80],                            // cut off
+            &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 1], // a count too large
+            &[0xff; 30],                           // a number without an end
         ];
         for bytes in of_garbage {
             assert_eq!(Sketch::from_bytes(bytes), None, "{bytes:?}");
