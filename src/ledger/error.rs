@@ -104,7 +104,6 @@ impl Error {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "SQLite's kinds of error are many, and three matter")]
 fn cure(error: &rusqlite::Error) -> Cure {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Cure::Replace,

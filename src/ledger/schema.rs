@@ -44,11 +44,10 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, Error> {
 
 /// Opens the ledger to read it, while it is written or not.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
-    if let Err(error) = fs::metadata(path) {
-        return Err(match error.kind() {
-            io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-            _ => Error::file(path, error),
-        });
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path: path.to_owned() }),
+        Err(error) => return Err(Error::file(path, error)),
+        Ok(_) => {}
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     match connect(path, flags).map_err(|error| Error::sqlite(path, error)).and_then(|conn| usable(conn, path)) {

@@ -599,6 +599,69 @@ fn no_ledger_is_said_to_be_none() {
 }
 
 #[test]
+fn it_is_read_while_it_is_written_and_neither_waits() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.turn(1);
+    let reader = schema::open_to_read(&bench.path()).unwrap();
+    let tx = reader.unchecked_transaction().unwrap();
+    let count = || tx.query_row("SELECT count(*) FROM outage", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 0);
+    for second in 2..100 {
+        life.finding(second, "a", What::OutageEnded(outage(second, Some(second))));
+        life.turn(second);
+    }
+    assert_eq!((count(), only(&bench.read(100)).outages.len()), (0, 98));
+    life.end(101);
+    assert_eq!(count(), 0);
+    assert!(bench.heard().is_empty(), "{:?}", bench.heard());
+}
+
+/// Who has no rights but everybody's.
+fn as_nobody<T: Send>(what: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let nobody = scope.spawn(|| {
+            // Of this thread alone, which ends with it.
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+            what()
+        });
+        nobody.join().unwrap()
+    })
+}
+
+#[test]
+fn who_may_only_read_reads_it_written_and_at_rest_and_is_told_when_it_was_killed() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        // To be somebody else takes root.
+        return;
+    }
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let bench = Bench::new();
+    fs::create_dir(bench.path().parent().unwrap()).unwrap();
+    fs::write(bench.path(), "").unwrap();
+    open(bench.dir.path(), 0o755);
+    open(bench.path().parent().unwrap(), 0o755);
+    open(&bench.path(), 0o644);
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.finding(5, "a", What::OutageEnded(outage(2, Some(5))));
+    life.turn(6);
+    let path = bench.path();
+    let outages = || as_nobody(|| read(&path, &query(7)).map(|history| only(&history).outages.len()));
+    assert_eq!(outages().unwrap(), 1, "while it is written");
+    let copy = life.copy(&bench);
+    life.end(8);
+    assert!(!beside(&path, "-wal").exists());
+    assert_eq!(outages().unwrap(), 1, "at rest");
+    open(&copy, 0o644);
+    open(&beside(&copy, "-wal"), 0o644);
+    let error = as_nobody(|| read(&copy, &query(9))).unwrap_err();
+    assert!(matches!(error, Error::Unclosed { .. }), "{error}");
+}
+
+#[test]
 fn a_name_given_another_host_is_another_target() {
     let bench = Bench::new();
     let mut life = bench.begin(0, &["a"]);
