@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params};
 
 use super::counts::unpack;
 use super::history::Probes;
 use super::row::{self, COLUMNS};
 use super::store::MinuteWriter;
-use crate::monitor::outage::{Carried, Outage, State};
+use crate::monitor::outage::{Carried, State};
 use crate::monitor::target::Label;
 use crate::monitor::time::Wall;
 
@@ -16,10 +16,11 @@ use crate::monitor::time::Wall;
 pub(super) fn take_over(tx: &Transaction<'_>, configured: &[Label]) -> rusqlite::Result<Vec<Carried>> {
     let mut carried = Vec::new();
     let (mut kept, mut lasting) = (BTreeSet::new(), BTreeSet::new());
+    let mut finder = Finder::new(tx)?;
     for label in configured {
-        let Some(target) = key_of(tx, label)? else { continue };
+        let Some(target) = finder.key(label)? else { continue };
         kept.insert(target);
-        if let Some(known) = last_known(tx, target, label)? {
+        if let Some(known) = finder.last_known(target, label)? {
             lasting.extend(known.outage.as_ref().map(|outage| (target, outage.began.at.as_nanos())));
             carried.push(known);
         }
@@ -29,35 +30,47 @@ pub(super) fn take_over(tx: &Transaction<'_>, configured: &[Label]) -> rusqlite:
     Ok(carried)
 }
 
-fn key_of(tx: &Connection, label: &Label) -> rusqlite::Result<Option<i64>> {
-    let mut find = tx.prepare("SELECT id FROM target WHERE name = ?1 AND host = ?2")?;
-    find.query_row(params![label.name.as_str(), label.host.to_string()], |row| row.get(0)).optional()
+/// Looks targets up. Prepared once: there may be ten thousand.
+struct Finder<'c> {
+    key: Statement<'c>,
+    watch: Statement<'c>,
+    outage: Statement<'c>,
 }
 
-fn last_known(tx: &Connection, target: i64, label: &Label) -> rusqlite::Result<Option<Carried>> {
-    let mut find = tx.prepare(
-        "SELECT watch.until, watch.state, run.until FROM watch JOIN run ON run.id = watch.run
-         WHERE watch.target = ?1 ORDER BY watch.run DESC, watch.id DESC LIMIT 1",
-    )?;
-    let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?));
-    let Some((None, state, until)) = find.query_row([target], read).optional()? else { return Ok(None) };
-    let outage = open_outage(tx, target)?;
-    let state = match (&outage, state.as_deref().and_then(State::of_word)) {
-        (Some(_), _) => State::Down,
-        (None, Some(State::Up | State::Degraded)) => State::Up,
-        (None, Some(State::Unknown | State::Suspect | State::Down | State::Behind | State::Paused) | None) => {
-            return Ok(None);
-        }
-    };
-    let (name, host) = (label.name.clone(), label.host.to_string());
-    Ok(Some(Carried { name, host, state, outage, until: Wall::from_nanos(until) }))
-}
+impl<'c> Finder<'c> {
+    fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            key: conn.prepare("SELECT id FROM target WHERE name = ?1 AND host = ?2")?,
+            watch: conn.prepare(
+                "SELECT watch.until, watch.state, run.until FROM watch JOIN run ON run.id = watch.run
+                 WHERE watch.target = ?1 ORDER BY watch.run DESC, watch.id DESC LIMIT 1",
+            )?,
+            outage: conn.prepare(&format!(
+                "SELECT {COLUMNS} FROM outage WHERE target = ?1 AND ended IS NULL AND abandoned = 0
+                 ORDER BY began DESC LIMIT 1"
+            ))?,
+        })
+    }
 
-fn open_outage(tx: &Connection, target: i64) -> rusqlite::Result<Option<Outage>> {
-    let mut find = tx.prepare(&format!(
-        "SELECT {COLUMNS} FROM outage WHERE target = ?1 AND ended IS NULL AND abandoned = 0 ORDER BY began DESC LIMIT 1"
-    ))?;
-    find.query_row([target], row::outage).optional()
+    fn key(&mut self, label: &Label) -> rusqlite::Result<Option<i64>> {
+        self.key.query_row(params![label.name.as_str(), label.host.to_string()], |row| row.get(0)).optional()
+    }
+
+    /// What is carried over of a target; `None` where it was let go before its last process ended, or nothing was known of it.
+    fn last_known(&mut self, target: i64, label: &Label) -> rusqlite::Result<Option<Carried>> {
+        let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?));
+        let Some((None, state, until)) = self.watch.query_row([target], read).optional()? else { return Ok(None) };
+        let outage = self.outage.query_row([target], row::outage).optional()?;
+        let state = match (&outage, state.as_deref().and_then(State::of_word)) {
+            (Some(_), _) => State::Down,
+            (None, Some(State::Up | State::Degraded)) => State::Up,
+            (None, Some(State::Unknown | State::Suspect | State::Down | State::Behind | State::Paused) | None) => {
+                return Ok(None);
+            }
+        };
+        let (name, host) = (label.name.clone(), label.host.to_string());
+        Ok(Some(Carried { name, host, state, outage, until: Wall::from_nanos(until) }))
+    }
 }
 
 fn abandon(tx: &Connection, lasting: &BTreeSet<(i64, i64)>) -> rusqlite::Result<()> {

@@ -12,7 +12,7 @@ use super::counts::Tally;
 use crate::monitor::finding::Finding;
 use crate::monitor::record::Record;
 
-/// Verdicts that may wait: ten seconds of 100,000 a second, while a disk stalls. 56 MB.
+/// Verdicts that may wait: ten seconds of 100,000 a second, while a disk stalls. 48 MB.
 pub(super) const TALLIES: usize = 1_000_000;
 /// Findings that may wait: ten thousand targets that fail and recover ten times.
 pub(super) const FINDINGS: usize = 200_000;

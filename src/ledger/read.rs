@@ -76,7 +76,7 @@ impl Reader<'_> {
         let last = last_run(&tx)?.unwrap_or(LastRun { began: query.now, until: query.now, has_ended: true });
         let from = query.since.unwrap_or(last.began);
         let until = query.until.unwrap_or(last.until).max(from);
-        let is_live = !last.has_ended && query.now - last.until < SILENCE;
+        let is_live = !last.has_ended && query.now - last.until < SILENCE && last.until - query.now < SILENCE;
         let mut reader = Reader { conn: &tx, query, time: Span { from, until }, targets: BTreeMap::new() };
         reader.read_targets()?;
         reader.read_watched()?;

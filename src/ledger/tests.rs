@@ -527,6 +527,42 @@ fn a_ledger_that_is_deleted_is_begun_anew() {
 }
 
 #[test]
+fn a_ledger_put_back_is_gone_on_with() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.finding(1, "a", What::GapBegan { from: at(1), why: Gap::Paused });
+    life.turn(2);
+    life.thread.store().unwrap().checkpoint();
+    let copy = bench.dir.path().join("copy.db");
+    fs::copy(bench.path(), &copy).unwrap();
+    fs::rename(&copy, bench.path()).unwrap();
+    (3..30).for_each(|second| life.turn(second));
+    life.finding(30, "a", What::GapEnded { until: at(30) });
+    life.turn(31);
+    let history = bench.read(31);
+    assert_eq!(only(&history).watched, [span(0, 31)]);
+    assert_eq!(only(&history).gaps, [(span(1, 30), Gap::Paused)]);
+    let conn = rusqlite::Connection::open(bench.path()).unwrap();
+    let runs: i64 = conn.query_row("SELECT count(*) FROM run", [], |row| row.get(0)).unwrap();
+    assert_eq!(runs, 1);
+}
+
+#[test]
+fn a_queue_that_overflows_is_told_of_once_a_minute() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    for second in 0..3 {
+        (0..queue::TALLIES as u64 + 7).for_each(|seq| life.queue.record(&reply(0, "a", seq + 1, 500)));
+        life.turn(second);
+    }
+    assert_eq!(bench.heard().len(), 1, "{:?}", bench.heard());
+    assert!(bench.heard()[0].contains("probes: 7"), "{:?}", bench.heard());
+    life.end(4);
+    assert!(bench.heard()[1].starts_with("Behind"), "{:?}", bench.heard());
+}
+
+#[test]
 fn a_ledger_of_a_later_version_is_left_as_it_is() {
     let bench = Bench::new();
     bench.begin(0, &[]).end(1);

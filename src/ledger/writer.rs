@@ -25,6 +25,8 @@ const EVERY: Duration = Duration::from_millis(900);
 const REOPEN_AFTER: u32 = 11;
 /// Writings between two looks whether the file is still where it was.
 const LOOK_EVERY: u32 = 11;
+/// Writings between two words about a queue that overflows: a minute.
+const TELL_EVERY: u32 = 67;
 /// Findings written in one transaction: a fifth of a second's work.
 const AT_A_TIME: usize = 10_000;
 /// Verdicts that may wait for a disk one by one: 5 MB.
@@ -54,6 +56,10 @@ pub(super) struct Thread<C, N> {
     /// Writings to go until the ledger is opened again.
     reopen_in: u32,
     turn: u32,
+    /// What found no room in the queue and was not told of yet.
+    behind: Dropped,
+    /// Writings to go until it is told of.
+    quiet_for: u32,
 }
 
 impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
@@ -73,6 +79,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             is_failing: false,
             reopen_in: 0,
             turn: 0,
+            behind: Dropped::default(),
+            quiet_for: 0,
         }
     }
 
@@ -104,21 +112,23 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     /// Takes what waits and writes it.
     pub(super) fn turn(&mut self, inbox: &Inbox) {
+        self.turn = self.turn.wrapping_add(1);
         self.take_all(inbox);
         self.write_all();
+        self.tell_of_drops();
     }
 
     /// Takes what waits and writes all of it, for the last time.
     pub(super) fn end(mut self, inbox: &Inbox) {
         self.take_all(inbox);
+        self.quiet_for = 0;
+        self.tell_of_drops();
         self.finish();
     }
 
     fn take_all(&mut self, inbox: &Inbox) {
         let batch = inbox.take();
-        if !batch.dropped.is_nothing() {
-            (self.notify)(Notice::Behind { path: self.path(), dropped: batch.dropped });
-        }
+        self.behind.add(batch.dropped);
         for item in batch.items {
             match item {
                 Item::Tallies(tallies) => {
@@ -155,7 +165,6 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     /// Writes what can be written. An error leaves all of it for the next time. Where verdicts become too many, they are in their minutes
     /// still, which are written when they are over: only a killed process would lose them.
     fn write_all(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
         let now = (self.clock)();
         match self.reopened(now).and_then(|()| self.write(now, Sign::OfLife)) {
             Ok(()) => self.recover(),
@@ -255,6 +264,15 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
                 }
                 (self.notify)(Notice::Abandoned { path: self.path(), given_up: self.given_up });
             }
+        }
+    }
+
+    /// At once where there were none for a while, and then no more often than that.
+    fn tell_of_drops(&mut self) {
+        self.quiet_for = self.quiet_for.saturating_sub(1);
+        if !self.behind.is_nothing() && self.quiet_for == 0 {
+            self.quiet_for = TELL_EVERY;
+            (self.notify)(Notice::Behind { path: self.path(), dropped: mem::take(&mut self.behind) });
         }
     }
 
