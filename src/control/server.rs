@@ -90,7 +90,9 @@ async fn serve<H: Handler>(client: UnixStream, desk: Arc<Desk<H>>) {
         Ok(Ok(Received::Request(request))) => request,
         // Whoever only looked whether anybody is here, or has gone, gets no answer.
         Ok(Ok(Received::Nothing) | Err(_)) => return,
-        Ok(Ok(Received::TooLong)) => return refuse(&client, &format!("a request has at most {REQUEST_AT_MOST} bytes")).await,
+        Ok(Ok(Received::TooLong)) => {
+            return refuse(&client, &format!("a request has at most {REQUEST_AT_MOST} bytes")).await;
+        }
         Err(_) => return refuse(&client, "no whole request came in time: one line of JSON").await,
     };
     // Held until the answer has been taken.
@@ -165,7 +167,9 @@ impl<H: Handler> Desk<H> {
             }
             "pause" => self.order(Order::Pause, &request).await,
             "resume" => self.order(Order::Resume, &request).await,
-            unknown => render::refusal(&format!("the request {unknown:?} is not known (known are: {})", REQUESTS.join(", "))),
+            unknown => {
+                render::refusal(&format!("the request {unknown:?} is not known (known are: {})", REQUESTS.join(", ")))
+            }
         }
     }
 
