@@ -147,17 +147,20 @@ fn answer(stream: UnixStream) -> io::Result<String> {
 
 /// A socket's timeout calls itself "Resource temporarily unavailable".
 fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {PATIENCE:?}")),
-        _ => error,
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return error;
     }
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {PATIENCE:?}"))
 }
 
 fn not_connected(path: &Path, error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotThere(path.to_owned(), error),
-        io::ErrorKind::PermissionDenied => Error::Denied(path.to_owned(), group_of(path), error),
-        _ => Error::Io(path.to_owned(), error),
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::NotFound) || is(io::ErrorKind::ConnectionRefused) {
+        Error::NotThere(path.to_owned(), error)
+    } else if is(io::ErrorKind::PermissionDenied) {
+        Error::Denied(path.to_owned(), group_of(path), error)
+    } else {
+        Error::Io(path.to_owned(), error)
     }
 }
 

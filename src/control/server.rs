@@ -175,9 +175,7 @@ impl<H: Handler> Desk<H> {
 
     async fn status(&self, wanted: Vec<String>) -> Vec<u8> {
         let Some(snapshot) = self.handler.status().await else { return stopping() };
-        // Twenty milliseconds of ten thousand targets, in which the main thread has signals to hear.
-        let rendered = tokio::task::spawn_blocking(move || render::status(&snapshot, &wanted, &Local)).await;
-        rendered.unwrap_or_else(|_| stopping())
+        off_the_main_thread(move || render::status(&snapshot, &wanted, &Local)).await
     }
 
     async fn order(&self, order: Order, request: &Request<'_>) -> Vec<u8> {
@@ -191,12 +189,19 @@ impl<H: Handler> Desk<H> {
         match refused {
             Ok(()) => render::granted(),
             Err(Refusal::Stopping) => stopping(),
-            Err(Refusal::UnknownTarget) => match self.handler.status().await {
-                Some(snapshot) => render::refusal(&render::no_such_target(target, &snapshot.targets)),
-                None => stopping(),
-            },
+            Err(Refusal::UnknownTarget) => self.no_such_target(target.to_string()).await,
         }
     }
+
+    async fn no_such_target(&self, target: String) -> Vec<u8> {
+        let Some(snapshot) = self.handler.status().await else { return stopping() };
+        off_the_main_thread(move || render::refusal(&render::no_such_target(&target, &snapshot.targets))).await
+    }
+}
+
+/// Twenty milliseconds of ten thousand targets, in which the main thread has signals to hear.
+async fn off_the_main_thread(render: impl FnOnce() -> Vec<u8> + Send + 'static) -> Vec<u8> {
+    tokio::task::spawn_blocking(render).await.unwrap_or_else(|_| stopping())
 }
 
 fn stopping() -> Vec<u8> {

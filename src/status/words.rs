@@ -31,7 +31,8 @@ pub(super) fn why(target: &Target, state: Option<State>) -> String {
     let name = target.not_resolved.as_ref().filter(|_| !says_not_resolved(target));
     let name = name.map(|error| format!("not resolved: {}", printable(error)));
     let silent = (state == Some(State::Unknown) && target.lost > 0).then(|| format!("{} lost", target.lost));
-    let paused = (state == Some(State::Paused)).then(|| format!("pingtest resume {}", printable(&target.name)));
+    let paused =
+        (state == Some(State::Paused)).then(|| format!("by order (pingtest resume {})", printable(&target.name)));
     behind.into_iter().chain(outage).chain(name).chain(silent).chain(paused).collect::<Vec<_>>().join("; ")
 }
 
