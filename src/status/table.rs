@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Timelike};
 
 use super::words::{ago, printable, span, why};
-use crate::control::protocol::{Answer, Health, Target};
+use crate::control::protocol::{Answer, Health, Rtt, Target};
 use crate::monitor::outage::State;
 
 const COLUMNS: usize = 9;
@@ -167,12 +167,26 @@ where
         or_dash(since.and_then(|since| time(since)).map(|since| local(since, zone))),
         or_dash(ranked.lasted.map(span)),
         or_dash(target.loss.map(|loss| format!("{:.2}%", loss * 100.0))),
-        or_dash(
-            target.rtt_ms.map(|rtt| format!("{}/{:.2}", or_dash(rtt.last.map(|last| format!("{last:.2}"))), rtt.avg)),
-        ),
+        or_dash(target.rtt_ms.map(round_trips)),
         or_dash(answered),
         why(target, ranked.state),
     ]
+}
+
+/// `5.12/4.56`: the last and the mean.
+fn round_trips(rtt: Rtt) -> String {
+    format!("{}/{}", or_dash(rtt.last.map(millis)), millis(rtt.avg))
+}
+
+/// Three digits or so, as ping(8) has them.
+fn millis(millis: f64) -> String {
+    let decimals = match millis {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        _ => 3,
+    };
+    format!("{millis:.decimals$}")
 }
 
 /// `172.17.0.2 (web001)`: the host only where neither name nor address says it.

@@ -18,3 +18,4 @@ mod router;
 mod scale;
 mod simnet;
 mod stall;
+mod status;

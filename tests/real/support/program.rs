@@ -63,6 +63,10 @@ impl Program {
         let [stdout, stderr] =
             ["stdout", "stderr"].map(|name| File::create(dir.path().join(name)).expect("the directory is ours"));
         command.args(args).current_dir(dir.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // Each daemon has a control socket of its own, unless the test says otherwise.
+        if !command.get_envs().any(|(name, _)| name == "RUNTIME_DIRECTORY") {
+            command.env("RUNTIME_DIRECTORY", dir.path());
+        }
         let child = command.env_remove("LOGS_DIRECTORY").env_remove("RUST_LOG").spawn();
         Self { dir, child: child.expect("the program can be started") }
     }
