@@ -2,6 +2,7 @@
 //!
 //! It knows the socket and the terminal; no target, no rule, no file of the daemon's.
 
+mod layout;
 mod screen;
 pub mod table;
 mod words;

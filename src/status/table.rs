@@ -3,48 +3,15 @@
 //! It computes, and knows neither socket nor terminal.
 
 use std::cmp::Reverse;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Timelike};
 
+use super::layout::{COLUMNS, cut, lay_out, push};
+pub use super::layout::{Colour, View};
 use super::words::{ago, printable, span, why};
 use crate::control::protocol::{Answer, Health, Rtt, Target};
 use crate::monitor::outage::State;
-
-const COLUMNS: usize = 9;
-const TITLES: [&str; COLUMNS] =
-    ["STATE", "TARGET", "ADDRESS", "SINCE", "FOR", "LOSS", "LAST/AVG ms", "ANSWERED", "WHY"];
-const ALIGNED: [Align; COLUMNS] = {
-    use Align::{Left, Right};
-    [Left, Left, Left, Left, Right, Right, Right, Right, Left]
-};
-const GAP: &str = "  ";
-
-/// How much room there is, and whether there is colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
-    /// Characters in a line; `None`: any number.
-    pub width: Option<usize>,
-    /// Lines; `None`: any number.
-    pub height: Option<usize>,
-    /// Whether states are coloured.
-    pub colour: Colour,
-}
-
-/// Whether there is colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
-    /// There is none.
-    Plain,
-    /// By escape sequences (ECMA-48, SGR).
-    Ansi,
-}
-
-#[derive(Clone, Copy)]
-enum Align {
-    Left,
-    Right,
-}
 
 /// The table, with a line above it that sums it up. Times are shown in `zone`.
 pub fn render<Z: TimeZone>(answer: &Answer, view: &View, zone: &Z) -> String
@@ -54,7 +21,7 @@ where
     let targets = answer.targets.as_deref().unwrap_or_default();
     let now = answer.now.as_deref().and_then(time);
     let mut ranked: Vec<Ranked> = targets.iter().map(|target| Ranked::new(target, now)).collect();
-    ranked.sort_by(|a, b| a.key().partial_cmp(&b.key()).unwrap_or(std::cmp::Ordering::Equal));
+    ranked.sort_by_key(Ranked::key);
     let mut head = vec![summary(answer, &ranked, now, zone)];
     head.extend([("log", &answer.log), ("ledger", &answer.ledger)].into_iter().filter_map(trouble));
     // Above the rows is the line of titles, below them how many there is no room for.
@@ -89,9 +56,12 @@ impl<'a> Ranked<'a> {
     }
 
     /// The worst first; of these the longest down, the most lost, by name.
-    fn key(&self) -> (u8, Reverse<Option<TimeDelta>>, Reverse<f64>, &str) {
+    fn key(&self) -> (u8, Reverse<Option<TimeDelta>>, Reverse<u64>, &'a str) {
+        /// Finer than the share that one probe of a year is.
+        const PARTS: f64 = 1e9;
         let down = self.lasted.filter(|_| self.target.outage.is_some());
-        (rank(self.state), Reverse(down), Reverse(self.target.loss.unwrap_or(0.0)), &self.target.name)
+        let loss = (self.target.loss.unwrap_or(0.0) * PARTS) as u64;
+        (rank(self.state), Reverse(down), Reverse(loss), &self.target.name)
     }
 }
 
@@ -221,65 +191,4 @@ where
 {
     let at = at.with_timezone(zone).naive_local();
     at.with_nanosecond(0).unwrap_or(at).to_string()
-}
-
-type Row = (Option<State>, [String; COLUMNS]);
-
-fn lay_out(rows: &[Row], view: &View, out: &mut String) {
-    let titles = TITLES.map(str::to_owned);
-    let mut widths = TITLES.map(str::len);
-    for (_, cells) in rows {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    push(cut(&aligned(&titles, &widths), view.width), out);
-    for (state, cells) in rows {
-        let line = cut(&aligned(cells, &widths), view.width);
-        push(coloured(line, *state, &cells[0], view.colour), out);
-    }
-}
-
-fn aligned(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
-    let mut line = String::with_capacity(160);
-    for ((cell, width), align) in cells.iter().zip(widths).zip(ALIGNED) {
-        // A String takes everything.
-        let _ = match align {
-            Align::Left => write!(line, "{cell:<width$}{GAP}"),
-            Align::Right => write!(line, "{cell:>width$}{GAP}"),
-        };
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
-/// As much as there is room for, with a sign where there was more.
-fn cut(line: &str, width: Option<usize>) -> String {
-    let Some(width) = width.filter(|width| line.chars().count() > *width) else { return line.to_owned() };
-    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Colours the word of the state, which the line begins with unless it was cut.
-fn coloured(line: String, state: Option<State>, word: &str, colour: Colour) -> String {
-    match (colour, line.strip_prefix(word)) {
-        (Colour::Ansi, Some(rest)) => format!("\x1b[{}m{word}\x1b[0m{rest}", hue(state)),
-        (Colour::Ansi, None) | (Colour::Plain, _) => line,
-    }
-}
-
-/// The parameter of SGR (ECMA-48).
-fn hue(state: Option<State>) -> &'static str {
-    match state {
-        Some(State::Down) => "1;31",
-        Some(State::Behind) => "31",
-        Some(State::Suspect | State::Degraded) => "33",
-        Some(State::Up) => "32",
-        Some(State::Unknown) | None => "35",
-        Some(State::Paused) => "36",
-    }
-}
-
-fn push(line: String, out: &mut String) {
-    out.push_str(&line);
-    out.push('\n');
 }
