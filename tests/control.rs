@@ -26,6 +26,7 @@ use pingtest::monitor::target::{Addr, Host, Label, Name};
 use pingtest::monitor::time::{Stamp, Wall};
 use pingtest::monitor::window::Window;
 use pingtest::status::table::{self, Colour, View};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{self, OpenptFlags};
 use rustix::termios::Winsize;
 use tempfile::TempDir;
@@ -425,6 +426,21 @@ fn clients_that_say_nothing_or_half_or_go_early_keep_nobody_waiting() {
         stream.read_to_string(&mut answer).expect("it ends");
         assert!(answer.contains("no whole request came in time"), "{answer}");
     }
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_is_given_up_and_others_are_served() {
+    let targets = (0..4000).map(|number| up(&format!("target-{number}"), 1)).collect();
+    let stage = Stage::new(Fake { targets, ..Fake::default() });
+    let mut slow = [stage.connect(), stage.connect()];
+    for stream in &mut slow {
+        stream.write_all(b"{\"request\":\"status\"}\n").expect("it is taken");
+    }
+    let shown = text(stage.run(&["status"]).stdout);
+    assert_eq!(shown.lines().count(), 4002);
+    let [stream, _] = &slow;
+    let given_up = poll(&mut [PollFd::new(stream, PollFlags::empty())], Some(&Timespec { tv_sec: 20, tv_nsec: 0 }));
+    assert_eq!(given_up, Ok(1), "the other end is closed");
 }
 
 #[test]

@@ -34,8 +34,8 @@ const HANDLED_WITHIN: Duration = Duration::from_secs(4);
 /// How long a client may take nothing of its answer.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a client may take for all of it, a byte at a time.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// How long a client may take for all of it, a little at a time: those that may hold a list are few.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What to wait where a client cannot be accepted: most likely for want of a descriptor.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
