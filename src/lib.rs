@@ -19,6 +19,8 @@
 //! | [`daemon`] | the composition: start, reload, stop with a deadline; the only room that knows all others |
 //! | [`ping`] | `pingtest ping`: the same parts, and the summary |
 //! | [`log`] | `pingtest log`: files, packed or not → lines of a time, without reading all of them |
+//! | [`control`] | the control socket: requests and answers, the server in the daemon, the client outside of it |
+//! | [`status`] | `pingtest status`, `pause`, `resume`: what the daemon answers → a table |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
@@ -56,6 +58,7 @@
 mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod driver;
 pub mod hook;
@@ -69,6 +72,7 @@ pub mod monitor;
 pub mod ping;
 pub mod resolve;
 pub mod sink;
+pub mod status;
 mod watch;
 
 pub use cli::main;

@@ -58,7 +58,10 @@ impl Tally {
             Event::Unreachable { lateness: Lateness::AfterLoss, .. }
             | Event::NotSent { .. }
             | Event::NotMeasured { .. }
-            | Event::AddressChanged { .. } => return None,
+            | Event::AddressChanged { .. }
+            | Event::OutageBegan { .. }
+            | Event::OutageEnded { .. }
+            | Event::FirstReply(_) => return None,
         };
         Some(Self { name: record.target.name.clone(), at: record.at, seq, fate })
     }

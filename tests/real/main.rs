@@ -19,3 +19,4 @@ mod router;
 mod scale;
 mod simnet;
 mod stall;
+mod status;
