@@ -64,6 +64,7 @@ pub mod logging;
 mod manual;
 mod memory;
 pub mod monitor;
+pub mod outages;
 pub mod ping;
 pub mod resolve;
 pub mod sink;
