@@ -24,7 +24,7 @@ use crate::monitor::time::Wall;
 /// The newest so many outages are looked at: what recurs shows in them, and the work stays bounded.
 const NEWEST: usize = 100;
 /// An outage is compared with so many before it: a rhythm survives as many others between two of its beats.
-const REACH: usize = 24;
+const REACH: usize = 16;
 /// Outages closer than this are one: a connection that flaps as it comes back, and half the shortest timer looked for.
 const FLAP: Duration = Duration::from_secs(120);
 /// Fewer outages than this make no rhythm: three equal stretches may be chance.
@@ -37,6 +37,10 @@ const LEAST_SHARE: f64 = 1.0 / 3.0;
 const WITNESS: Duration = Duration::from_secs(60);
 /// Held against so many histories without a rhythm, all of which it must beat: half a per cent of chance.
 const SURROGATES: u64 = 199;
+/// Kinds whose scores differ by less than this part are as likely as each other.
+const TIE: f64 = 0.9;
+/// A timer that is met as exactly as this, as a part of it, is no chance.
+const TIMER_HIT: f64 = 0.002;
 /// How many beats may be missing between two outages of a clock.
 const MISSING_BEATS: u32 = 3;
 
@@ -104,11 +108,12 @@ pub fn find(events: &[Event], measured: &[Span], until: Wall) -> Option<Rhythm> 
     }
     let beats: Vec<Beat> = events.iter().map(Beat::of).collect();
     let mut scan = Scan::new(resolution.as_secs_f64());
-    let (kind, peak) = strongest(&beats, &mut scan)?;
+    let peaks = peaks(&beats, &mut scan);
+    let (kind, peak) = likelier(peaks)?;
     let mut surrogates = Surrogates::new(&beats, measured);
     let is_beaten = (0..SURROGATES).any(|seed| {
-        let rival = strongest(surrogates.draw(seed), &mut scan);
-        rival.is_some_and(|(_, rival)| rival.score >= peak.score)
+        let rivals = self::peaks(surrogates.draw(seed), &mut scan);
+        rivals.iter().flatten().any(|(_, rival)| rival.score >= peak.score)
     });
     if is_beaten { None } else { told(kind, peak, &beats, until) }
 }
@@ -164,10 +169,28 @@ fn wall(seconds: f64) -> Wall {
     Wall::from_nanos((seconds * 1e9) as i64)
 }
 
-/// The strongest agreement among the differences of either kind.
-fn strongest(beats: &[Beat], scan: &mut Scan) -> Option<(Kind, Peak)> {
-    let found = [Kind::Renewal, Kind::Clock].map(|kind| Some((kind, scan.run(differences(kind, beats))?)));
-    found.into_iter().flatten().max_by(|(_, one), (_, other)| one.score.total_cmp(&other.score))
+/// The strongest agreement among the differences of each kind.
+fn peaks(beats: &[Beat], scan: &mut Scan) -> [Option<(Kind, Peak)>; 2] {
+    [Kind::Renewal, Kind::Clock].map(|kind| Some((kind, scan.run(differences(kind, beats))?)))
+}
+
+/// The kind whose differences agree more closely. Where outages are all equally long both do, and a timer that is known tells.
+fn likelier([renewal, clock]: [Option<(Kind, Peak)>; 2]) -> Option<(Kind, Peak)> {
+    let ((_, one), (_, other)) = match (renewal, clock) {
+        (Some(renewal), Some(clock)) => (renewal, clock),
+        (one, other) => return one.or(other),
+    };
+    let is_tie = one.score.min(other.score) >= TIE * one.score.max(other.score);
+    let is_clock = match (is_tie, off_timer(one.period), off_timer(other.period)) {
+        (true, off_one, off_other) if off_one.min(off_other) <= TIMER_HIT => off_other < off_one,
+        (true | false, ..) => other.score >= one.score,
+    };
+    if is_clock { clock } else { renewal }
+}
+
+/// How far a period is from the next known timer, as a part of that.
+fn off_timer(period: f64) -> f64 {
+    TIMERS.iter().map(|(timer, ..)| (period / timer - 1.0).abs()).fold(f64::INFINITY, f64::min)
 }
 
 /// The times from each outage to those after it, by what they are counted from.

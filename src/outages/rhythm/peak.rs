@@ -22,12 +22,14 @@ const NARROWER: f64 = 0.25;
 const WIDTHS: usize = 3;
 /// What is expected at a period is told by the differences from it divided by this to it times this.
 const BAND: f64 = 1.5;
+/// The widest deviation is at most this part of a period, a fifth of the band: a wider one would say nothing about agreement.
+const BAND_PART: f64 = (BAND - 1.0 / BAND) / 10.0;
 /// So many differences must agree.
 const FEWEST: usize = 3;
 /// A period may be the multiple of another that so large a part of its differences agrees on.
 const FUNDAMENTAL: f64 = 0.5;
 /// The highest multiple looked into.
-const MULTIPLES: u32 = 4;
+const MULTIPLES: u32 = 8;
 /// What fits may be this much further off than what made the peak.
 const SKIRT: f64 = 2.0;
 
@@ -62,7 +64,9 @@ impl Scan {
         self.sorted.extend(differences.filter(|&difference| difference > SHORTEST / BAND));
         self.sorted.sort_unstable_by(f64::total_cmp);
         let narrowings = (0..WIDTHS).map(|step| NARROWER.powi(step as i32));
-        let peak = narrowings.filter_map(|narrowing| self.highest(narrowing)).max_by(|one, other| one.score.total_cmp(&other.score))?;
+        let peak = narrowings
+            .filter_map(|narrowing| self.highest(narrowing))
+            .max_by(|one, other| one.score.total_cmp(&other.score))?;
         Some(self.fundamental(self.centred(peak)))
     }
 
@@ -104,9 +108,10 @@ impl Scan {
         let own = self.within(peak.period, peak.tolerance).len() as f64;
         let part = |multiple: u32| {
             let period = peak.period / f64::from(multiple);
-            let made = self.within(period, peak.tolerance);
+            let tolerance = peak.tolerance.min(self.width(period, 1.0));
+            let made = self.within(period, tolerance);
             let enough = period >= SHORTEST && made.len() >= FEWEST && made.len() as f64 >= FUNDAMENTAL * own;
-            enough.then(|| Peak { period: made[made.len() / 2], ..peak })
+            enough.then(|| Peak { period: made[made.len() / 2], tolerance, ..peak })
         };
         (2..=MULTIPLES).rev().find_map(part).unwrap_or(peak)
     }
@@ -117,9 +122,6 @@ impl Scan {
         &self.sorted[from..to]
     }
 }
-
-/// A width of a fifth of the band says nothing about agreement.
-const BAND_PART: f64 = (BAND - 1.0 / BAND) / 10.0;
 
 fn likelihood(found: f64, expected: f64) -> f64 {
     if found > expected { found * (found / expected).ln() - (found - expected) } else { 0.0 }
