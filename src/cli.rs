@@ -22,6 +22,7 @@ use crate::logging;
 use crate::manual;
 use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, Name, SocketOptions, Target};
+use crate::outages;
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
 use crate::sink::line::{self, Format, Labels, StampFormat, Style};
@@ -45,7 +46,7 @@ mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "pingtest", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 a target of ping never answered or a log cannot be read, 64 wrong usage, 70 a bug, \
+    after_help = "Exit codes: 0 ok, 1 a target of ping never answered or a log or ledger cannot be read, 64 wrong usage, 70 a bug, \
     77 not allowed to open ICMP sockets, 78 bad configuration."
 )]
 struct Cli {
@@ -70,6 +71,10 @@ enum Command {
     /// -2h, @1763600000, RFC 3339 or as lines show them; --until also takes +2h, from --since on. Both bounds are included. The
     /// daemon need not run.
     Log(Box<LogArgs>),
+    /// Tell of outages: when, how long, why, availability of the measured time, and what recurs
+    ///
+    /// From the ledger; the daemon need not run. Times are local, as log takes them. Without bounds all of the ledger is told.
+    Outages(Box<OutagesArgs>),
     /// Print the manual page
     Man,
     /// Print completions for a shell
@@ -115,6 +120,28 @@ struct LogArgs {
     /// Read this directory, without a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct OutagesArgs {
+    /// From when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only this target, and more of it
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    target: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The configuration file, which tells where the ledger is
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Read this ledger, without a configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    ledger: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +216,7 @@ fn run() -> ExitCode {
         }
         Command::Check(ConfigFile { config }) => check(&config),
         Command::Log(args) => log(*args),
+        Command::Outages(args) => outages(*args),
         Command::Man => printed(|out| manual::render(Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
@@ -291,6 +319,40 @@ fn log(args: LogArgs) -> ExitCode {
             ExitCode::from(exit::NOT_READ)
         }
         Ok(()) => exit,
+    }
+}
+
+fn outages(args: OutagesArgs) -> ExitCode {
+    let range = match log::Range::parse(args.since.as_deref(), args.until.as_deref()) {
+        Ok(range) => range,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    let ledger = match args.ledger {
+        Some(ledger) => Some(ledger),
+        None => match config::load(&args.config, &daemon::environment()) {
+            Ok(settings) => settings.ledger.path,
+            Err(problems) => return misconfigured(&problems),
+        },
+    };
+    let Some(ledger) = ledger else {
+        complain(&format!("{}: no ledger is kept (ledger.path)", args.config.display()));
+        return ExitCode::from(exit::NOT_READ);
+    };
+    let format = if args.json { outages::Format::Json } else { outages::Format::Text };
+    let (since, until) = (range.since(), range.until());
+    let request = outages::Request { ledger, since, until, target: args.target, format };
+    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
+    match outages::run(&request, &mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the report has had enough.
+        Err(outages::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit::NOT_READ)
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 //! | [`daemon`] | the composition: start, reload, stop with a deadline; the only room that knows all others |
 //! | [`ping`] | `pingtest ping`: the same parts, and the summary |
 //! | [`log`] | `pingtest log`: files, packed or not → lines of a time, without reading all of them |
+//! | [`outages`] | `pingtest outages`: the ledger → outages, availability of the measured time, what recurs |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |

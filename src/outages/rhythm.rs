@@ -276,7 +276,7 @@ const TIMERS: [(f64, &str, &str); 11] = [
     (
         86_400.0,
         "an IKE lifetime, a DHCP lease or a session limit of 86,400 s",
-        "something daily: a forced reconnect (PPPoE), a lease, a scheduled job",
+        "a forced reconnect (PPPoE), a lease or a scheduled job",
     ),
     (604_800.0, "a lease or lifetime of 604,800 s", "something weekly, such as a scheduled job"),
 ];
