@@ -237,14 +237,14 @@ fn a_rhythm_is_found_with_its_period_and_kind() {
     let own = told("renewal 8 h ± 30 s, 3 d, 3 random outages", 1_000, EIGHT, |rng| {
         Past::over(3.0, mixed(renewal(28_800.0, 30.0, 3.0, rng), uniform(3, 3.0, rng)))
     });
-    let any = told("renewal 8 h ± 30 s restarted by 3 random outages, 3 d", 300, EIGHT, |rng| {
+    let any = told("renewal 8 h ± 30 s restarted by 3 random outages, 3 d", 200, EIGHT, |rng| {
         let others = uniform(3, 3.0, rng);
         Past::over(3.0, restarted(28_800.0, 30.0, 3.0, &others, rng))
     });
-    let hourly = told("renewal 1 h ± 30 s, 1 d", 300, HOUR, |rng| Past::over(1.0, renewal(3_600.0, 30.0, 1.0, rng)));
-    let pure = told("renewal 8 h ± 30 s, 4 d", 300, EIGHT, |rng| Past::over(4.0, renewal(28_800.0, 30.0, 4.0, rng)));
-    let week = told("daily ± 30 s, 7 d", 300, DAILY, |rng| Past::over(7.0, clock(DAY, 30.0, 7.0, rng)));
-    let fortnight = told("daily ± 30 s, 14 d", 300, DAILY, |rng| Past::over(14.0, clock(DAY, 30.0, 14.0, rng)));
+    let hourly = told("renewal 1 h ± 30 s, 1 d", 100, HOUR, |rng| Past::over(1.0, renewal(3_600.0, 30.0, 1.0, rng)));
+    let pure = told("renewal 8 h ± 30 s, 4 d", 100, EIGHT, |rng| Past::over(4.0, renewal(28_800.0, 30.0, 4.0, rng)));
+    let week = told("daily ± 30 s, 7 d", 100, DAILY, |rng| Past::over(7.0, clock(DAY, 30.0, 7.0, rng)));
+    let fortnight = told("daily ± 30 s, 14 d", 100, DAILY, |rng| Past::over(14.0, clock(DAY, 30.0, 14.0, rng)));
     for (what, parts) in [("own", own), ("any", any), ("hourly", hourly), ("pure", pure), ("fortnight", fortnight)] {
         assert!(parts.iter().all(|part| *part >= 990), "{what}: {parts:?}");
     }
@@ -256,10 +256,10 @@ fn a_rhythm_is_found_with_its_period_and_kind() {
 fn the_kind_is_told_although_all_outages_are_equally_long() {
     let lasting =
         |lasted: f64, outages: Vec<(f64, f64)>| outages.into_iter().map(|(onset, _)| (onset, lasted)).collect();
-    let daily = told("daily ± 2 s, 14 d, each lasts 300 s", 60, (Kind::Clock, DAY), |rng| {
+    let daily = told("daily ± 2 s, 14 d, each lasts 300 s", 40, (Kind::Clock, DAY), |rng| {
         Past::over(14.0, lasting(300.0, clock(DAY, 2.0, 14.0, rng)))
     });
-    let eight = told("renewal 8 h ± 2 s, 4 d, each lasts 900 s", 60, (Kind::Renewal, 28_800.0), |rng| {
+    let eight = told("renewal 8 h ± 2 s, 4 d, each lasts 900 s", 40, (Kind::Renewal, 28_800.0), |rng| {
         let mut at = rng.random_range(0.0..28_800.0);
         let mut onsets = Vec::new();
         while at < 4.0 * DAY {
@@ -281,19 +281,19 @@ fn what_is_told_of_a_rhythm_that_is_hard_to_see_is_right() {
     };
     let mut all = Vec::new();
     for days in [2.0, 3.0, 7.0] {
-        all.push(told(&format!("renewal 8 h ± 30 s, {days} d"), 60, EIGHT, |rng| {
+        all.push(told(&format!("renewal 8 h ± 30 s, {days} d"), 40, EIGHT, |rng| {
             Past::over(days, renewal(28_800.0, 30.0, days, rng))
         }));
-        all.push(told(&format!("renewal 8 h ± 30 s, {days} d, 10 random outages"), 60, EIGHT, |rng| {
+        all.push(told(&format!("renewal 8 h ± 30 s, {days} d, 10 random outages"), 40, EIGHT, |rng| {
             Past::over(days, mixed(renewal(28_800.0, 30.0, days, rng), uniform(10, days, rng)))
         }));
         let eight = (Kind::Clock, 28_800.0);
-        all.push(told(&format!("clock 8 h ± 30 s, {days} d"), 60, eight, |rng| {
+        all.push(told(&format!("clock 8 h ± 30 s, {days} d"), 40, eight, |rng| {
             Past::over(days, clock(28_800.0, 30.0, days, rng))
         }));
     }
     for days in [7.0, 14.0] {
-        all.push(told(&format!("daily ± 30 s, {days} d, 30 % missing, 3 random outages"), 60, DAILY, |rng| {
+        all.push(told(&format!("daily ± 30 s, {days} d, 30 % missing, 3 random outages"), 40, DAILY, |rng| {
             let beats = clock(DAY, 30.0, days, rng);
             Past::over(days, mixed(missing(beats, rng), uniform(3, days, rng)))
         }));

@@ -37,8 +37,8 @@ const LEAST_SHARE: f64 = 1.0 / 3.0;
 const WITNESS: Duration = Duration::from_secs(60);
 /// Held against so many histories without a rhythm, all of which it must beat: half a per cent of chance.
 const SURROGATES: u64 = 199;
-/// Kinds whose scores differ by less than this part are as likely as each other.
-const TIE: f64 = 0.9;
+/// Kinds whose scores are in this proportion, or nearer to one, are as likely as each other.
+const TIE: f64 = 0.8;
 /// A timer that is met as exactly as this, as a part of it, is no chance.
 const TIMER_HIT: f64 = 0.002;
 /// How many beats may be missing between two outages of a clock.
@@ -83,7 +83,7 @@ pub struct Rhythm {
     pub kind: Kind,
     /// How long it is: the median of those that fit.
     pub period: Duration,
-    /// None of those that fit is further from it.
+    /// None of those that fit is further from it; at least how exactly onsets are known.
     pub spread: Duration,
     /// Outages that fit.
     pub fitting: usize,
@@ -115,7 +115,7 @@ pub fn find(events: &[Event], measured: &[Span], until: Wall) -> Option<Rhythm> 
         let rivals = self::peaks(surrogates.draw(seed), &mut scan);
         rivals.iter().flatten().any(|(_, rival)| rival.score >= peak.score)
     });
-    if is_beaten { None } else { told(kind, peak, &beats, until) }
+    if is_beaten { None } else { told(kind, peak, &beats, until, resolution) }
 }
 
 /// How exactly bounds are known: mostly the time between probes.
@@ -171,7 +171,15 @@ fn wall(seconds: f64) -> Wall {
 
 /// The strongest agreement among the differences of each kind.
 fn peaks(beats: &[Beat], scan: &mut Scan) -> [Option<(Kind, Peak)>; 2] {
-    [Kind::Renewal, Kind::Clock].map(|kind| Some((kind, scan.run(differences(kind, beats))?)))
+    let kinds = [(Kind::Renewal, typical_length(beats)), (Kind::Clock, 0.0)];
+    kinds.map(|(kind, apart)| Some((kind, scan.run(differences(kind, beats), apart)?)))
+}
+
+/// The median of how long outages lasted, in seconds.
+fn typical_length(beats: &[Beat]) -> f64 {
+    let mut lengths: Vec<_> = beats.iter().filter_map(|beat| Some(beat.recovery? - beat.onset)).collect();
+    lengths.sort_unstable_by(f64::total_cmp);
+    lengths.get(lengths.len() / 2).copied().unwrap_or_default()
 }
 
 /// The kind whose differences agree more closely. Where outages are all equally long both do, and a timer that is known tells.
@@ -208,18 +216,17 @@ fn origin(kind: Kind, beat: &Beat) -> Option<f64> {
 }
 
 /// What can be said of a peak, unless it explains too little.
-fn told(kind: Kind, peak: Peak, beats: &[Beat], until: Wall) -> Option<Rhythm> {
+fn told(kind: Kind, peak: Peak, beats: &[Beat], until: Wall, resolution: Duration) -> Option<Rhythm> {
     let deviations = deviations(kind, &peak, beats);
     let fitting: Vec<_> = deviations.iter().filter(|(_, off)| off.abs() <= peak.tolerance).collect();
     if fitting.len() < FEWEST_FITTING || (fitting.len() as f64) < LEAST_SHARE * beats.len() as f64 {
         return None;
     }
     let last = fitting.iter().map(|(onset, _)| *onset).fold(f64::MIN, f64::max);
-    let spread = fitting.iter().map(|(_, off)| off.abs()).fold(0.0, f64::max);
     Some(Rhythm {
         kind,
         period: Duration::from_secs_f64(peak.period),
-        spread: Duration::from_secs_f64(spread),
+        spread: Duration::from_secs_f64(spread(kind, &peak, &fitting)).max(resolution),
         fitting: fitting.len(),
         of: beats.len(),
         last: wall(last),
@@ -244,6 +251,19 @@ fn deviations(kind: Kind, peak: &Peak, beats: &[Beat]) -> Vec<(f64, f64)> {
         }
     };
     (0..beats.len()).map(|at| (beats[at].onset, off(at))).collect()
+}
+
+/// The largest deviation of those that fit. A clock's are taken from one to the next: among all there is always a closer one.
+fn spread(kind: Kind, peak: &Peak, fitting: &[&(f64, f64)]) -> f64 {
+    let largest = |deviations: &mut dyn Iterator<Item = f64>| deviations.map(f64::abs).fold(0.0, f64::max);
+    match kind {
+        Kind::Renewal => largest(&mut fitting.iter().map(|(_, off)| *off)),
+        Kind::Clock => {
+            let apart = fitting.windows(2).map(|pair| pair[1].0 - pair[0].0);
+            let off = apart.map(|apart| apart - (apart / peak.period).round() * peak.period);
+            largest(&mut off.filter(|off| off.abs() <= peak.tolerance))
+        }
+    }
 }
 
 fn nearest(deviations: impl Iterator<Item = f64>) -> f64 {

@@ -58,8 +58,8 @@ impl Scan {
         Self { closest: CLOSEST.max(CLOSEST_STEPS * resolution), sorted: Vec::new() }
     }
 
-    /// The highest peak.
-    pub(super) fn run(&mut self, differences: impl Iterator<Item = Difference>) -> Option<Peak> {
+    /// The highest peak. Over several beats, `apart` seconds come to each period but the last.
+    pub(super) fn run(&mut self, differences: impl Iterator<Item = Difference>, apart: f64) -> Option<Peak> {
         self.sorted.clear();
         self.sorted.extend(differences.filter(|&difference| difference > SHORTEST / BAND));
         self.sorted.sort_unstable_by(f64::total_cmp);
@@ -67,7 +67,7 @@ impl Scan {
         let peak = narrowings
             .filter_map(|narrowing| self.highest(narrowing))
             .max_by(|one, other| one.score.total_cmp(&other.score))?;
-        Some(self.fundamental(self.centred(peak)))
+        Some(self.fundamental(self.centred(peak), apart))
     }
 
     /// How far from a period counts as agreement, in seconds.
@@ -104,10 +104,10 @@ impl Scan {
     }
 
     /// A peak of which this one is but the multiple, or itself.
-    fn fundamental(&self, peak: Peak) -> Peak {
+    fn fundamental(&self, peak: Peak, apart: f64) -> Peak {
         let own = self.within(peak.period, peak.tolerance).len() as f64;
         let part = |multiple: u32| {
-            let period = peak.period / f64::from(multiple);
+            let period = (peak.period + apart) / f64::from(multiple) - apart;
             let tolerance = peak.tolerance.min(self.width(period, 1.0));
             let made = self.within(period, tolerance);
             let enough = period >= SHORTEST && made.len() >= FEWEST && made.len() as f64 >= FUNDAMENTAL * own;
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn peak(differences: &[f64]) -> Option<Peak> {
-        Scan::new(1.0).run(differences.iter().copied())
+        Scan::new(1.0).run(differences.iter().copied(), 0.0)
     }
 
     #[test]
