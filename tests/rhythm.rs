@@ -4,6 +4,8 @@
 //! Outages last as the facts of the field have them: lognormal, median 5 minutes, sigma 1. Figures are printed
 //! (`cargo test --test rhythm -- --nocapture`).
 
+#![expect(clippy::print_stdout, clippy::disallowed_macros, reason = "the figures are what this is run for")]
+
 use std::time::Duration;
 
 use pingtest::ledger::history::Span;
@@ -16,18 +18,18 @@ use rand_distr::{Distribution, Exp1, LogNormal, Pareto};
 /// A Monday at midnight.
 const START: f64 = 1_795_996_800.0;
 const DAY: f64 = 86_400.0;
-/// Time between probes, by which bounds are known.
-const INTERVAL: f64 = 1.0;
 
 /// Onsets and lengths, in seconds, and what was measured.
 struct Past {
     outages: Vec<(f64, f64)>,
     measured: Vec<(f64, f64)>,
+    /// Time between probes, by which bounds are known.
+    interval: f64,
 }
 
 impl Past {
     fn over(days: f64, outages: Vec<(f64, f64)>) -> Self {
-        Self { outages, measured: vec![(0.0, days * DAY)] }
+        Self { outages, measured: vec![(0.0, days * DAY)], interval: 1.0 }
     }
 
     fn rhythm(&self) -> Option<Rhythm> {
@@ -40,16 +42,16 @@ impl Past {
         let mut events: Vec<Event> = Vec::new();
         let mut free = 0.0;
         for (onset, lasted) in outages {
-            if onset < free + INTERVAL {
+            if onset < free + self.interval {
                 continue;
             }
-            free = onset + lasted.max(INTERVAL);
+            free = onset + lasted.max(self.interval);
             let is_seen = free < until && is_measured(free);
             events.push(Event {
-                onset: wall(probed(onset)),
-                onset_uncertainty: Duration::from_secs_f64(INTERVAL),
-                recovery: is_seen.then(|| wall(probed(free))),
-                recovery_uncertainty: Duration::from_secs_f64(INTERVAL),
+                onset: wall(probed(onset, self.interval)),
+                onset_uncertainty: Duration::from_secs_f64(self.interval),
+                recovery: is_seen.then(|| wall(probed(free, self.interval))),
+                recovery_uncertainty: Duration::from_secs_f64(self.interval),
             });
         }
         rhythm::find(&events, &measured, wall(until))
@@ -57,8 +59,8 @@ impl Past {
 }
 
 /// The next probe after an instant.
-fn probed(at: f64) -> f64 {
-    (at / INTERVAL).ceil() * INTERVAL
+fn probed(at: f64, interval: f64) -> f64 {
+    (at / interval).ceil() * interval
 }
 
 fn wall(seconds: f64) -> Wall {
@@ -202,6 +204,20 @@ fn random_outages_have_a_rhythm_at_most_once_in_a_hundred() {
         all.push(alarms(&what, 400, |rng| Past {
             outages: uniform(count, f64::from(days), rng),
             measured: office(days),
+            interval: 1.0,
+        }));
+    }
+    for (count, days, interval) in [(12, 3.0, 60.0), (40, 7.0, 60.0), (40, 7.0, 300.0)] {
+        let what = format!("{count} outages, uniform over {days} d, probed every {interval} s");
+        all.push(alarms(&what, 400, |rng| Past { interval, ..Past::over(days, uniform(count, days, rng)) }));
+    }
+    for (count, days, histories) in [(20, 14, 400), (40, 30, 100)] {
+        let what = format!("{count} outages, between 18 and 22 o'clock only, {days} d");
+        let evening =
+            |rng: &mut SmallRng| f64::from(rng.random_range(0..days)) * DAY + rng.random_range(64_800.0..79_200.0);
+        all.push(alarms(&what, histories, |rng| {
+            let onsets: Vec<f64> = (0..count).map(|_| evening(rng)).collect();
+            Past::over(f64::from(days), with_lengths(onsets, rng))
         }));
     }
     let (found, of) = all.iter().fold((0, 0), |(found, of), (one, count)| (found + one, of + count));
@@ -299,7 +315,7 @@ fn what_is_told_of_a_rhythm_that_is_hard_to_see_is_right() {
         }));
         all.push(told(
             &format!("clock 8 h ± 30 s, {days} d, 30 % missing, 3 random"),
-            60,
+            40,
             (Kind::Clock, 28_800.0),
             |rng| {
                 let beats = clock(28_800.0, 30.0, days, rng);

@@ -31,6 +31,8 @@ const FLAP: Duration = Duration::from_secs(120);
 const FEWEST: usize = 5;
 /// So many outages must fit.
 const FEWEST_FITTING: usize = 4;
+/// The room for as many may be short by the jitter.
+const ROOM: f64 = 1.01;
 /// At least this part of the outages must fit, or what recurs explains too little to be told.
 const LEAST_SHARE: f64 = 1.0 / 3.0;
 /// A bound known less exactly than this is no witness, unless all are known as little.
@@ -41,7 +43,7 @@ const SURROGATES: u64 = 199;
 const TIE: f64 = 0.8;
 /// A timer that is met as exactly as this, as a part of it, is no chance.
 const TIMER_HIT: f64 = 0.002;
-/// How many beats may be missing between two outages of a clock.
+/// So many beats may be missing between two outages of a clock, or before its rhythm counts as over.
 const MISSING_BEATS: u32 = 3;
 
 /// An outage as the search sees it.
@@ -172,7 +174,14 @@ fn wall(seconds: f64) -> Wall {
 /// The strongest agreement among the differences of each kind.
 fn peaks(beats: &[Beat], scan: &mut Scan) -> [Option<(Kind, Peak)>; 2] {
     let kinds = [(Kind::Renewal, typical_length(beats)), (Kind::Clock, 0.0)];
-    kinds.map(|(kind, apart)| Some((kind, scan.run(differences(kind, beats), apart)?)))
+    let longest = longest(beats);
+    kinds.map(|(kind, apart)| Some((kind, scan.run(differences(kind, beats), apart, longest)?)))
+}
+
+/// The longest period, in seconds, of which there is room for enough.
+fn longest(beats: &[Beat]) -> f64 {
+    let all = beats.first().zip(beats.last()).map_or(0.0, |(first, last)| last.onset - first.onset);
+    all * ROOM / (FEWEST_FITTING - 1) as f64
 }
 
 /// The median of how long outages lasted, in seconds.
@@ -217,16 +226,19 @@ fn origin(kind: Kind, beat: &Beat) -> Option<f64> {
 
 /// What can be said of a peak, unless it explains too little.
 fn told(kind: Kind, peak: Peak, beats: &[Beat], until: Wall, resolution: Duration) -> Option<Rhythm> {
-    let deviations = deviations(kind, &peak, beats);
-    let fitting: Vec<_> = deviations.iter().filter(|(_, off)| off.abs() <= peak.tolerance).collect();
+    let fitting = match kind {
+        Kind::Renewal => following(&peak, beats),
+        Kind::Clock => chain(&peak, beats),
+    };
     if fitting.len() < FEWEST_FITTING || (fitting.len() as f64) < LEAST_SHARE * beats.len() as f64 {
         return None;
     }
-    let last = fitting.iter().map(|(onset, _)| *onset).fold(f64::MIN, f64::max);
+    let last = fitting.iter().map(|fit| fit.onset).fold(f64::MIN, f64::max);
+    let spread = fitting.iter().map(|fit| fit.off).fold(0.0, f64::max);
     Some(Rhythm {
         kind,
         period: Duration::from_secs_f64(peak.period),
-        spread: Duration::from_secs_f64(spread(kind, &peak, &fitting)).max(resolution),
+        spread: Duration::from_secs_f64(spread).max(resolution),
         fitting: fitting.len(),
         of: beats.len(),
         last: wall(last),
@@ -235,39 +247,49 @@ fn told(kind: Kind, peak: Peak, beats: &[Beat], until: Wall, resolution: Duratio
     })
 }
 
-/// Each onset, and how far from the rhythm it is.
-fn deviations(kind: Kind, peak: &Peak, beats: &[Beat]) -> Vec<(f64, f64)> {
-    let off = |at: usize| match kind {
-        Kind::Renewal => {
-            let earlier = beats[at.saturating_sub(REACH)..at].iter();
-            let since = earlier.filter_map(|earlier| Some(beats[at].onset - earlier.recovery?));
-            nearest(since.map(|since| since - peak.period))
-        }
-        Kind::Clock => {
-            let others = beats.iter().map(|other| (beats[at].onset - other.onset).abs());
-            let beat = |apart: f64| (apart / peak.period).round();
-            let whole = others.filter(|&apart| (1.0..=f64::from(MISSING_BEATS)).contains(&beat(apart)));
-            nearest(whole.map(|apart| apart - beat(apart) * peak.period))
-        }
+/// An outage that fits.
+#[derive(Debug, Clone, Copy)]
+struct Fit {
+    /// When it began.
+    onset: f64,
+    /// How far from the rhythm, in seconds.
+    off: f64,
+}
+
+/// The outages that a period follows from a recovery.
+fn following(peak: &Peak, beats: &[Beat]) -> Vec<Fit> {
+    let fit = |at: usize| {
+        let onset = beats[at].onset;
+        let recoveries = beats[at.saturating_sub(REACH)..at].iter().filter_map(|earlier| earlier.recovery);
+        let off = recoveries.map(|recovery| (onset - recovery - peak.period).abs()).min_by(f64::total_cmp)?;
+        (off <= peak.tolerance).then_some(Fit { onset, off })
     };
-    (0..beats.len()).map(|at| (beats[at].onset, off(at))).collect()
+    (0..beats.len()).filter_map(fit).collect()
 }
 
-/// The largest deviation of those that fit. A clock's are taken from one to the next: among all there is always a closer one.
-fn spread(kind: Kind, peak: &Peak, fitting: &[&(f64, f64)]) -> f64 {
-    let largest = |deviations: &mut dyn Iterator<Item = f64>| deviations.map(f64::abs).fold(0.0, f64::max);
-    match kind {
-        Kind::Renewal => largest(&mut fitting.iter().map(|(_, off)| *off)),
-        Kind::Clock => {
-            let apart = fitting.windows(2).map(|pair| pair[1].0 - pair[0].0);
-            let off = apart.map(|apart| apart - (apart / peak.period).round() * peak.period);
-            largest(&mut off.filter(|off| off.abs() <= peak.tolerance))
-        }
+/// The longest row of outages each of which is one period after the one before it, or a few.
+fn chain(peak: &Peak, beats: &[Beat]) -> Vec<Fit> {
+    // Of each outage: how long a row ends with it, the one before it there, and how far from that.
+    let mut rows: Vec<(usize, Option<(usize, f64)>)> = Vec::with_capacity(beats.len());
+    for (at, beat) in beats.iter().enumerate() {
+        let follows = |earlier: usize| {
+            let apart = beat.onset - beats[earlier].onset;
+            let periods = (apart / peak.period).round();
+            let off = (apart - periods * peak.period).abs();
+            let is_near = (1.0..=f64::from(1 + MISSING_BEATS)).contains(&periods) && off <= peak.tolerance;
+            is_near.then_some((rows[earlier].0 + 1, Some((earlier, off))))
+        };
+        let longest = (0..at).filter_map(follows).max_by_key(|(length, _)| *length);
+        rows.push(longest.unwrap_or((1, None)));
     }
-}
-
-fn nearest(deviations: impl Iterator<Item = f64>) -> f64 {
-    deviations.min_by(|one, other| one.abs().total_cmp(&other.abs())).unwrap_or(f64::INFINITY)
+    let mut at = (0..rows.len()).max_by_key(|&at| rows[at].0);
+    let mut fits = Vec::new();
+    while let Some(last) = at {
+        let before = rows[last].1;
+        fits.push(Fit { onset: beats[last].onset, off: before.map_or(0.0, |(_, off)| off) });
+        at = before.map(|(earlier, _)| earlier);
+    }
+    fits
 }
 
 fn next(kind: Kind, period: f64, last: f64, beats: &[Beat], until: f64) -> Option<f64> {

@@ -13,6 +13,8 @@ const SHORTEST: f64 = 240.0;
 const WIDEST: f64 = 0.01;
 /// The widest deviation is at least so many seconds: detection and recovery take their time.
 const WIDEST_AT_LEAST: f64 = 60.0;
+/// And at most so many seconds: timers are more exact than the habits of people, who make rhythms of their own.
+const WIDEST_AT_MOST: f64 = 600.0;
 /// The closest agreement that counts, in seconds, and in steps of the time between probes: closer ones are made by counting in those.
 const CLOSEST: f64 = 5.0;
 const CLOSEST_STEPS: f64 = 2.0;
@@ -49,19 +51,29 @@ pub(super) struct Peak {
 pub(super) struct Scan {
     /// In seconds.
     closest: f64,
+    /// In seconds.
+    longest: f64,
     sorted: Vec<Difference>,
 }
 
 impl Scan {
     /// A search among differences of instants known to `resolution` seconds.
     pub(super) fn new(resolution: f64) -> Self {
-        Self { closest: CLOSEST.max(CLOSEST_STEPS * resolution), sorted: Vec::new() }
+        Self { closest: CLOSEST.max(CLOSEST_STEPS * resolution), longest: 0.0, sorted: Vec::new() }
     }
 
-    /// The highest peak. Over several beats, `apart` seconds come to each period but the last.
-    pub(super) fn run(&mut self, differences: impl Iterator<Item = Difference>, apart: f64) -> Option<Peak> {
+    /// The highest peak at a period of at most `longest` seconds. Over several beats, `apart` seconds come to each period but the
+    /// last.
+    pub(super) fn run(
+        &mut self,
+        differences: impl Iterator<Item = Difference>,
+        apart: f64,
+        longest: f64,
+    ) -> Option<Peak> {
+        self.longest = longest;
+        let relevant = SHORTEST / BAND..longest * BAND + WIDEST_AT_MOST;
         self.sorted.clear();
-        self.sorted.extend(differences.filter(|&difference| difference > SHORTEST / BAND));
+        self.sorted.extend(differences.filter(|difference| relevant.contains(difference)));
         self.sorted.sort_unstable_by(f64::total_cmp);
         let narrowings = (0..WIDTHS).map(|step| NARROWER.powi(step as i32));
         let peak = narrowings
@@ -72,14 +84,15 @@ impl Scan {
 
     /// How far from a period counts as agreement, in seconds.
     fn width(&self, period: f64, narrowing: f64) -> f64 {
-        ((period * WIDEST).max(WIDEST_AT_LEAST.min(period * BAND_PART)) * narrowing).max(self.closest)
+        let widest = (period * WIDEST).max(WIDEST_AT_LEAST.min(period * BAND_PART)).min(WIDEST_AT_MOST);
+        (widest * narrowing).max(self.closest)
     }
 
     fn highest(&self, narrowing: f64) -> Option<Peak> {
         let sorted = &self.sorted;
         let (mut band, mut window) = (Sliding::default(), Sliding::default());
         let mut highest: Option<Peak> = None;
-        for &period in sorted.iter().skip_while(|&&period| period < SHORTEST) {
+        for &period in sorted.iter().filter(|&&period| (SHORTEST..=self.longest).contains(&period)) {
             let width = self.width(period, narrowing);
             let around = band.count(sorted, period / BAND, period * BAND);
             let agreeing = window.count(sorted, period - width, period + width) - 1;
@@ -151,7 +164,7 @@ mod tests {
     use super::*;
 
     fn peak(differences: &[f64]) -> Option<Peak> {
-        Scan::new(1.0).run(differences.iter().copied(), 0.0)
+        Scan::new(1.0).run(differences.iter().copied(), 0.0, 10_000.0)
     }
 
     #[test]
