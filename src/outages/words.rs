@@ -73,8 +73,12 @@ fn percent(part: u128, whole: u128, round: Round) -> String {
             Round::Down => scaled / whole,
             Round::Up => scaled.div_ceil(whole),
         };
-        // A part that is neither nothing nor all shows it, whichever way it is rounded.
-        (value > 0 && value < hundred).then_some((value, decimals))
+        // A part that is neither nothing nor all shows it, and by how much, whichever way it is rounded.
+        let is_told = match round {
+            Round::Down => value > 0 && value < hundred - 1,
+            Round::Up => value > 1 && value < hundred,
+        };
+        is_told.then_some((value, decimals))
     };
     let nearly = match round {
         Round::Down => 1,
@@ -139,8 +143,8 @@ mod tests {
     #[test]
     fn what_is_not_all_never_looks_like_it() {
         let whole = seconds(1_000_000.0);
-        let down = [0.0, 4.0, 180.0, 0.001, 1_000_000.0];
-        let shown = ["100 %", "99.9996 %", "99.982 %", "99.9999999 %", "0 %"];
+        let down = [0.0, 4.0, 180.0, 0.002, 1_000_000.0];
+        let shown = ["100 %", "99.9996 %", "99.982 %", "99.9999998 %", "0 %"];
         assert_eq!(down.map(|down| percent_left(seconds(down), whole)), shown);
         assert_eq!(percent_left(Duration::ZERO, Duration::ZERO), "-");
         assert_eq!(percent_of(1, 3), "33.334 %");

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_multiple_gives_way_to_what_it_is_a_multiple_of() {
-        let found = peak(&[1_800.0, 1_801.0, 1_830.0, 3_600.0, 3_601.0, 3_602.0, 3_603.0]).expect("a peak");
+        let found = peak(&[1_800.0, 1_801.0, 1_805.0, 3_600.0, 3_601.0, 3_602.0, 3_603.0]).expect("a peak");
         assert_eq!(found.period, 1_801.0);
     }
 
