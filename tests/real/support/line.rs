@@ -20,12 +20,21 @@ pub(crate) struct Line {
     error: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) sent: Option<String>,
+    #[expect(dead_code, reason = "known, so that it is not refused")]
+    lasted_s: Option<f64>,
+    #[expect(dead_code, reason = "known, so that it is not refused")]
+    hint: Option<String>,
 }
 
 impl Line {
     /// Whether it tells this of the target.
     pub(crate) fn is(&self, target: &str, outcome: &str) -> bool {
         self.target == target && self.outcome == outcome
+    }
+
+    /// Whether it tells what became of probes, and not of the target.
+    pub(crate) fn is_of_probes(&self) -> bool {
+        !["address_changed", "outage_began", "outage_ended", "first_reply"].contains(&&*self.outcome)
     }
 
     /// Its number; every line but a change of address has one.
@@ -64,7 +73,7 @@ pub(crate) fn parse_one(line: &str) -> Line {
 
 /// Every number of the target's from 1 to the last occurs, and none twice.
 pub(crate) fn assert_every_slot_has_one_outcome(lines: &[Line], target: &str) {
-    let outcomes = lines.iter().filter(|line| line.target == target && line.outcome != "address_changed");
+    let outcomes = lines.iter().filter(|line| line.target == target && line.is_of_probes());
     let mut seqs: Vec<_> = outcomes.flat_map(Line::seqs).collect();
     seqs.sort_unstable();
     assert!(!seqs.is_empty() && seqs.iter().copied().eq(1..=seqs.len() as u64), "{target}: {seqs:?}");
