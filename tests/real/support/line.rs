@@ -20,12 +20,20 @@ pub(crate) struct Line {
     error: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) sent: Option<String>,
+    /// How long an outage lasted, or it took until a first reply.
+    pub(crate) lasted_s: Option<f64>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Line {
     /// Whether it tells this of the target.
     pub(crate) fn is(&self, target: &str, outcome: &str) -> bool {
         self.target == target && self.outcome == outcome
+    }
+
+    /// Whether it tells what was found out about the target, and not of a probe: that has a line of its own.
+    pub(crate) fn is_finding(&self) -> bool {
+        matches!(self.outcome.as_str(), "address_changed" | "outage_began" | "outage_ended" | "first_reply")
     }
 
     /// Its number; every line but a change of address has one.
@@ -64,7 +72,7 @@ pub(crate) fn parse_one(line: &str) -> Line {
 
 /// Every number of the target's from 1 to the last occurs, and none twice.
 pub(crate) fn assert_every_slot_has_one_outcome(lines: &[Line], target: &str) {
-    let outcomes = lines.iter().filter(|line| line.target == target && line.outcome != "address_changed");
+    let outcomes = lines.iter().filter(|line| line.target == target && !line.is_finding());
     let mut seqs: Vec<_> = outcomes.flat_map(Line::seqs).collect();
     seqs.sort_unstable();
     assert!(!seqs.is_empty() && seqs.iter().copied().eq(1..=seqs.len() as u64), "{target}: {seqs:?}");
