@@ -13,7 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::settings::{
-    DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_RESOLVE_EVERY, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT,
+    DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT, default_resolve_every,
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
@@ -25,8 +25,12 @@ use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, Name, S
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
 use crate::sink::line::{self, Format, Labels, StampFormat, Style};
+use crate::status;
 
 const DEFAULT_CONFIG: &str = "/etc/pingtest/pingtest.toml";
+
+/// How often `--watch` asks where it is not told.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes that are written at once.
 const OUTPUT_BUFFER: usize = 64 * 1024;
@@ -35,6 +39,7 @@ const OUTPUT_BUFFER: usize = 64 * 1024;
 mod exit {
     pub(super) const SILENT: u8 = 1;
     pub(super) const NOT_READ: u8 = 1;
+    pub(super) const NOT_ASKED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
     pub(super) const SOFTWARE: u8 = 70;
     pub(super) const NOT_PERMITTED: u8 = 77;
@@ -45,8 +50,8 @@ mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "pingtest", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 a target of ping never answered or a log cannot be read, 64 wrong usage, 70 a bug, \
-    77 not allowed to open ICMP sockets, 78 bad configuration."
+    after_help = "Exit codes: 0 ok, 1 a target of ping never answered, a log cannot be read or the daemon does not do as asked, \
+    64 wrong usage, 70 a bug, 77 not allowed to open ICMP sockets, 78 bad configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -70,6 +75,18 @@ enum Command {
     /// -2h, @1763600000, RFC 3339 or as lines show them; --until also takes +2h, from --since on. Both bounds are included. The
     /// daemon need not run.
     Log(Box<LogArgs>),
+    /// Ask the running daemon how its targets are, the worst first
+    ///
+    /// The daemon answers on its control socket, which its own user and the group of [control] may use. With --watch it is asked
+    /// again and again until a signal ends it; the daemon may be restarted meanwhile. Colour is for terminals, unless NO_COLOR is
+    /// set.
+    Status(StatusArgs),
+    /// Have the running daemon probe targets no more
+    ///
+    /// What is not probed is not measured, and is neither up nor down meanwhile.
+    Pause(OrderArgs),
+    /// Have the running daemon probe paused targets again
+    Resume(OrderArgs),
     /// Print the manual page
     Man,
     /// Print completions for a shell
@@ -118,8 +135,50 @@ struct LogArgs {
 }
 
 #[derive(Debug, Args)]
+struct StatusArgs {
+    /// Only these targets
+    #[arg(value_name = "TARGET", value_parser = name)]
+    targets: Vec<String>,
+    /// Print the daemon's answer as it is: one JSON object in a line
+    #[arg(long)]
+    json: bool,
+    /// Ask again each second, or this often: seconds or with a unit (0.5, 500ms)
+    #[arg(long, short, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = watch)]
+    watch: Option<Watch>,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// What follows `--watch`.
+#[derive(Debug, Clone)]
+enum Watch {
+    Every(Duration),
+    /// A target: the time was left out.
+    Target(String),
+}
+
+#[derive(Debug, Args)]
+struct OrderArgs {
+    /// The targets
+    #[arg(value_name = "TARGET", required = true, value_parser = name)]
+    targets: Vec<String>,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Args)]
+struct DaemonArgs {
+    /// The configuration file, which tells where the daemon listens
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// The daemon's socket, without a configuration
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct PingArgs {
-    /// Addresses or names
+    /// Addresses or names; @gateway is the next hop of the default route, @gateway%eth0 that of the one through eth0
     #[arg(value_name = "HOST", required = true, value_parser = host)]
     hosts: Vec<Host>,
     /// Stop after this many probes to each host
@@ -189,6 +248,9 @@ fn run() -> ExitCode {
         }
         Command::Check(ConfigFile { config }) => check(&config),
         Command::Log(args) => log(*args),
+        Command::Status(args) => show_status(args),
+        Command::Pause(args) => order(status::Order::Pause, args),
+        Command::Resume(args) => order(status::Order::Resume, args),
         Command::Man => printed(|out| manual::render(Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
@@ -294,6 +356,57 @@ fn log(args: LogArgs) -> ExitCode {
     }
 }
 
+fn show_status(args: StatusArgs) -> ExitCode {
+    let StatusArgs { mut targets, json, watch, daemon } = args;
+    let watch = watch.map(|watch| match watch {
+        Watch::Every(every) => every,
+        Watch::Target(target) => {
+            targets.push(target);
+            WATCH_EVERY
+        }
+    });
+    asked(daemon.socket(), |socket| {
+        let request = status::Request { socket, targets, json, watch };
+        status::run(&request, &mut |error| complain(&error.to_string()))
+    })
+}
+
+fn order(order: status::Order, args: OrderArgs) -> ExitCode {
+    asked(args.daemon.socket(), |socket| status::order(&socket, order, &args.targets, &mut io::stdout().lock()))
+}
+
+/// Concludes what was asked of the daemon.
+fn asked(socket: Result<PathBuf, ExitCode>, ask: impl FnOnce(PathBuf) -> Result<(), status::Error>) -> ExitCode {
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(exit) => return exit,
+    };
+    match ask(socket) {
+        // Whoever read it has had enough.
+        Err(status::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit::NOT_ASKED)
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+impl DaemonArgs {
+    /// Where the daemon listens; what to exit with where it does not.
+    fn socket(&self) -> Result<PathBuf, ExitCode> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let settings =
+            config::load(&self.config, &daemon::environment()).map_err(|problems| misconfigured(&problems))?;
+        settings.control.socket.ok_or_else(|| {
+            complain(&format!("{}: the configuration has no control socket", self.config.display()));
+            ExitCode::from(exit::NOT_ASKED)
+        })
+    }
+}
+
 fn ping(args: PingArgs) -> ExitCode {
     let format = if args.json { Format::Json } else { Format::Text };
     let request = match args.targets() {
@@ -337,17 +450,18 @@ impl PingArgs {
     fn target(&self, index: usize, host: &Host) -> Result<Arc<Target>, String> {
         let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
         let count = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let options = self.options();
         Ok(Arc::new(Target {
             name: value::default_name(host).map_err(|refusal| format!("{host}: {refusal}"))?,
-            host: host.clone(),
+            host: value::through(host, options.interface.as_ref()),
             family: self.family(host)?,
             interval,
             // The first host at once, the others evenly after it.
             phase: interval / count.max(1) * u32::try_from(index).unwrap_or(u32::MAX),
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             size: self.size.unwrap_or(DEFAULT_SIZE),
-            options: self.options(),
-            resolve_every: DEFAULT_RESOLVE_EVERY,
+            options,
+            resolve_every: default_resolve_every(host),
             count: self.count,
             rules: Arc::default(),
         }))
@@ -423,6 +537,18 @@ fn deadline(text: &str) -> Result<Duration, String> {
     /// Longer than anybody waits in front of a terminal.
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     value::duration_between(&with_unit(text), MIN_TIMEOUT, YEAR).map_err(|refusal| refusal.to_string())
+}
+
+fn watch(text: &str) -> Result<Watch, String> {
+    /// Each look costs the daemon some milliseconds where it has thousands of targets.
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    let is_number = text.parse::<f64>().is_ok();
+    match value::duration_between(&with_unit(text), SHORTEST, LONGEST) {
+        Ok(every) => Ok(Watch::Every(every)),
+        Err(_) if !is_number && Name::new(text).is_some() => Ok(Watch::Target(text.to_owned())),
+        Err(refusal) => Err(refusal.to_string()),
+    }
 }
 
 /// iputils takes plain seconds.

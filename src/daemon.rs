@@ -13,18 +13,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
+use crate::clock;
 use crate::config::{self, Diagnostics, Environment, Format, Layout, Log, Problems, Settings};
-use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
+use crate::control::{self, Order, Refusal, Server, Snapshot};
+use crate::driver::{self, Command, Flushed, Notice, Outlet, Pause, Running, Secrets, Setup};
 use crate::icmp::engine;
 use crate::icmp::socket::{Kind, OpenError, Socket};
 use crate::logging;
 use crate::memory;
 use crate::monitor::finding::Finding;
 use crate::monitor::record::Record;
-use crate::monitor::target::{IpVersion, Target};
+use crate::monitor::target::{IpVersion, Name, Target};
+use crate::monitor::time::Wall;
 use crate::monitor::{self, Lookup, Monitor, SocketKey, Start};
 use crate::resolve::Resolver;
 use crate::sink::file::{self, Control, Keeping, Limits, Output, Place, Queue, Why, Writer};
@@ -107,6 +111,10 @@ struct Daemon {
     log: Log,
     /// As they were started.
     diagnostics: Diagnostics,
+    /// As it was started.
+    control: config::Control,
+    /// Ends with the daemon, and takes its socket with it.
+    _server: Option<Server>,
     parts: Parts,
     signals: Signals,
     reload: Option<JoinHandle<Result<Settings, Error>>>,
@@ -125,8 +133,10 @@ impl Daemon {
         let (count, dir) = (settings.targets.len(), settings.log.dir.display().to_string());
         let parts = Parts::start(settings.targets, Start::Spread, &[output(&settings.log)], Tap::Daemon)?;
         info!("probing {count} targets through {kind} sockets, lines go to {dir}");
+        let asking = Asking { commands: parts.commands.clone(), started: clock::now().wall };
+        let (control, _server) = (settings.control.clone(), asking.listen(&settings.control));
         let (config, log, diagnostics) = (config.to_owned(), settings.log, settings.diagnostics);
-        Ok(Self { config, log, diagnostics, parts, signals, reload: None, reload_again: false })
+        Ok(Self { config, log, diagnostics, control, _server, parts, signals, reload: None, reload_again: false })
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -178,6 +188,9 @@ impl Daemon {
                 if settings.diagnostics != self.diagnostics {
                     warn!("[diagnostics] differs from what was started with: that takes effect at the next start");
                 }
+                if settings.control != self.control {
+                    warn!("[control] differs from what was started with: that takes effect at the next start");
+                }
                 self.log = settings.log;
                 // A loop that has ended is noticed in the next turn.
                 let _ = self.parts.commands.send(Command::Targets(settings.targets));
@@ -218,6 +231,47 @@ impl StopSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// What comes in through the control socket, put to the loop.
+struct Asking {
+    commands: UnboundedSender<Command>,
+    started: Wall,
+}
+
+impl Asking {
+    /// Probing and writing go on without a socket.
+    fn listen(self, wanted: &config::Control) -> Option<Server> {
+        let path = wanted.socket.as_deref()?;
+        let server = Server::start(path, wanted.group.as_deref(), self)
+            .inspect_err(|error| warn!("no control socket, so that nobody can ask for the status: {error}"))
+            .ok()?;
+        if let Some(problem) = server.group_problem() {
+            warn!("{problem}");
+        }
+        Some(server)
+    }
+}
+
+impl control::Handler for Asking {
+    async fn status(&self) -> Option<Snapshot> {
+        let (answer, told) = oneshot::channel();
+        self.commands.send(Command::Status(answer)).ok()?;
+        let driver::Status { now, targets, strays } = told.await.ok()?;
+        let (now, started) = (now.wall, self.started);
+        Some(Snapshot { now, started, targets, strays, log: None, ledger: None, zone_name })
+    }
+
+    async fn order(&self, order: Order, target: Name) -> Result<(), Refusal> {
+        let (answer, told) = oneshot::channel();
+        let pause = match order {
+            Order::Pause => Pause::Begin,
+            Order::Resume => Pause::End,
+        };
+        self.commands.send(Command::Pause(target, pause, answer)).map_err(|_| Refusal::Stopping)?;
+        let done = told.await.map_err(|_| Refusal::Stopping)?;
+        done.map_err(|monitor::UnknownTarget| Refusal::UnknownTarget)
     }
 }
 
@@ -337,7 +391,11 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 pub(crate) fn environment() -> Environment {
-    Environment { logs_directory: std::env::var_os("LOGS_DIRECTORY") }
+    Environment {
+        logs_directory: std::env::var_os("LOGS_DIRECTORY"),
+        state_directory: std::env::var_os("STATE_DIRECTORY"),
+        runtime_directory: std::env::var_os("RUNTIME_DIRECTORY"),
+    }
 }
 
 /// Opens and closes a socket for each set of options, so that missing rights are told at the start and not once a second. What is

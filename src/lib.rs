@@ -19,6 +19,8 @@
 //! | [`daemon`] | the composition: start, reload, stop with a deadline; the only room that knows all others |
 //! | [`ping`] | `pingtest ping`: the same parts, and the summary |
 //! | [`log`] | `pingtest log`: files, packed or not → lines of a time, without reading all of them |
+//! | [`control`] | the control socket: requests and answers, the server in the daemon, the client outside of it |
+//! | [`status`] | `pingtest status`, `pause`, `resume`: what the daemon answers → a table |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
@@ -26,6 +28,7 @@
 //! | [`resolve`] | names to addresses, on threads of its own |
 //! | [`sink`] | records → lines → files, on a thread of its own; behind it the keeper, which packs and deletes what was rotated |
 //! | [`config`] | files as written → settings as used, or every problem at once |
+//! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
@@ -55,8 +58,10 @@
 mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod driver;
+pub mod hook;
 pub mod icmp;
 pub mod ledger;
 pub mod log;
@@ -67,6 +72,7 @@ pub mod monitor;
 pub mod ping;
 pub mod resolve;
 pub mod sink;
+pub mod status;
 mod watch;
 
 pub use cli::main;

@@ -1,4 +1,5 @@
-//! Names to addresses, off the loop: the system's resolver, so that /etc/hosts, nsswitch.conf(5) and search domains count.
+//! Names to addresses, off the loop: the system's resolver, so that /etc/hosts, nsswitch.conf(5) and search domains count; and
+//! `@gateway`, which the routing table knows.
 //!
 //! getaddrinfo(3) blocks, for half a minute where a name server is silent, so look-ups run on threads of their own. How often and
 //! for which target, `monitor` decides.
@@ -11,7 +12,9 @@ use std::thread;
 
 use crate::monitor::Lookup;
 use crate::monitor::identity::TargetId;
-use crate::monitor::target::Addr;
+use crate::monitor::target::{Addr, GATEWAY};
+
+mod gateway;
 
 /// Look-ups that may hang at a time before further ones have to wait for them.
 const THREADS: usize = 128;
@@ -92,11 +95,14 @@ fn next(waiting: &Mutex<Receiver<Lookup>>) -> Option<Lookup> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// The addresses of `host`, in the order of RFC 6724.
+/// The addresses of `host`, in the order of RFC 6724; of `@gateway` IPv4 first.
 ///
 /// # Errors
-/// gai_strerror(3)'s words.
+/// gai_strerror(3)'s words, or what is wrong with the default route.
 fn look_up(host: &str) -> Found {
+    if let Some(zone) = host.strip_prefix(GATEWAY) {
+        return gateway::look_up(zone.strip_prefix('%'));
+    }
     match (host, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addrs: Vec<Addr> = Vec::new();

@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("resolve", Rooms::Only(&[])),
     ("control", Rooms::Only(&[])),
     ("ledger", Rooms::Only(&[])),
-    ("hook", Rooms::Only(&[])),
+    // What a hook is to be told of is chosen by the same words as it is told by.
+    ("hook", Rooms::Only(&["config"])),
     ("systemd", Rooms::Only(&[])),
     ("signals", Rooms::Only(&[])),
     ("clock", Rooms::Only(&["watch"])),
@@ -45,6 +46,7 @@ const PURE: &[&str] = &[
     "sink::line",
     "sink::rotation",
     "ledger::history",
+    "hook::event",
     "outages::rhythm",
     "outages::figures",
 ];
@@ -57,6 +59,8 @@ const ALSO_PURE: &[(&str, &str)] = &[
     // Converting an instant that is handed in reads no clock.
     ("sink::line", "chrono"),
     ("sink::rotation", "chrono"),
+    ("hook::event", "chrono"),
+    ("hook::event", "serde_json"),
     // Digits of a number.
     ("sink::line", "itoa"),
     ("sink::line", "serde_json"),

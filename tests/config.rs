@@ -5,10 +5,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use pingtest::config::settings::{DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL};
-use pingtest::config::{Compress, Environment, Log, Rotate, Settings, load, parse_str};
-use pingtest::monitor::target::{Family, Host};
+use pingtest::config::settings::{DEFAULT_LEDGER, DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL, DEFAULT_SOCKET};
+use pingtest::config::{Action, Compress, Environment, Hook, Log, Rotate, Settings, Trigger, load, parse_str};
+use pingtest::monitor::outage::{DegradedRules, Rules};
+use pingtest::monitor::target::{Family, Host, Name};
 use proptest::prelude::*;
 
 /// A configuration without systemd.
@@ -81,7 +84,7 @@ fn every_configuration_that_ships_loads() {
 fn uncommented(text: &str, prefix: &str) -> String {
     let is_toml = |line: &str| {
         let key = line.split_once(" = ").map_or("-", |(key, _)| key);
-        line == "[[target]]" || key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        line == "[[target]]" || line == "[[hook]]" || key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
     let lines = text.lines().map(|line| line.strip_prefix(prefix).filter(|rest| is_toml(rest)).unwrap_or(line));
     lines.collect::<Vec<_>>().join("\n")
@@ -101,7 +104,7 @@ fn the_sample_shows_the_defaults() {
 fn the_examples_within_the_sample_are_valid() {
     let sample = fs::read_to_string("config/pingtest.toml").unwrap();
     let settings = parse(&uncommented(&sample, "#   ")).unwrap();
-    assert_eq!(settings.targets.len(), 3);
+    assert_eq!((settings.targets.len(), settings.hooks.len()), (4, 2));
     assert!(settings.targets[0].options.mark.is_some());
 }
 
@@ -111,6 +114,8 @@ fn the_quickstart_pings_this_machine_over_both_families() {
     let names: Vec<_> = settings.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["127.0.0.1", "::1"]);
     assert_eq!(settings.log.dir, Path::new("log"));
+    assert_eq!(settings.ledger.path.as_deref(), Some(Path::new("log/ledger.db")));
+    assert_eq!(settings.control.socket.as_deref(), Some(Path::new("log/control.sock")));
 }
 
 #[test]
@@ -136,6 +141,136 @@ fn both_makes_two_targets_with_phases_of_their_own() {
     assert_eq!((ipv6.name.as_str(), ipv6.family), ("example.org.ipv6", Family::Ipv6));
     assert_eq!(ipv4.host, Host::Name("example.org".into()));
     assert_ne!(ipv4.phase, ipv6.phase);
+}
+
+/// Whose child each target is.
+fn parents(settings: &Settings) -> Vec<(&str, Option<&str>)> {
+    settings
+        .targets
+        .iter()
+        .map(|target| (target.name.as_str(), target.rules.parent.as_ref().map(Name::as_str)))
+        .collect()
+}
+
+#[test]
+fn a_parent_of_both_families_is_meant_leg_by_leg() {
+    let settings = read("tests/config/good/parents.toml");
+    let expected = [
+        ("gw.ipv4", None),
+        ("gw.ipv6", None),
+        ("example.org.ipv4", Some("gw.ipv4")),
+        ("example.org.ipv6", Some("gw.ipv6")),
+        ("192.0.2.1", Some("gw.ipv4")),
+        ("2001:db8::1", Some("gw.ipv6")),
+        ("web001", Some("192.0.2.1")),
+        ("web002", None),
+    ];
+    assert_eq!(parents(&settings), expected);
+}
+
+#[test]
+fn a_leg_has_a_parent_without_legs_all_the_same() {
+    let both = "[[target]]\nhost = \"example.org\"\nfamily = \"both\"\nparent = \"gw\"";
+    let settings = parse(&format!("[[target]]\nhost = \"192.0.2.1\"\nname = \"gw\"\n{both}")).unwrap();
+    let expected = [("gw", None), ("example.org.ipv4", Some("gw")), ("example.org.ipv6", Some("gw"))];
+    assert_eq!(parents(&settings), expected);
+}
+
+#[test]
+fn a_leg_that_is_the_inherited_parent_has_none() {
+    let settings = parse("[defaults]\nparent = \"gw.ipv4\"\nfamily = \"both\"\n[[target]]\nhost = \"gw\"").unwrap();
+    assert_eq!(parents(&settings), [("gw.ipv4", None), ("gw.ipv6", Some("gw.ipv4"))]);
+}
+
+#[test]
+fn an_outage_is_three_losses_where_nobody_says() {
+    let settings = parse("[[target]]\nhost = \"::1\"").unwrap();
+    assert_eq!(*settings.targets[0].rules, Rules::default());
+}
+
+#[test]
+fn rules_are_inherited_key_by_key() {
+    let settings = parse(
+        "[defaults]\ndown_after = 5\nburst = 2\nnew_id_after = \"off\"\nsuspect_interval = \"100ms\"\ndegraded_loss = \"20.5%\"\n\
+         [[target]]\nhost = \"::1\"\nburst = 0\nup_after = 2\nmerge_within = \"1m\"\ndegraded_rtt = \"0.5ms\"\n\
+         [[target]]\nhost = \"::2\"\ndegraded_loss = \"off\"\nsuspect_interval = \"off\"\nnew_id_after = 7\ndegraded_for = \"5m\"",
+    );
+    let [one, two] = &settings.unwrap().targets.iter().map(|target| (*target.rules).clone()).collect::<Vec<_>>()[..]
+    else {
+        panic!("two targets")
+    };
+    let degraded =
+        DegradedRules { loss: Some(205), rtt: Some(Duration::from_micros(500)), within: Duration::from_secs(60) };
+    let expected = Rules {
+        down_after: 5,
+        up_after: 2,
+        merge_within: Duration::from_secs(60),
+        suspect_interval: Some(Duration::from_millis(100)),
+        burst: 0,
+        new_id_after: None,
+        parent: None,
+        degraded: Some(degraded),
+    };
+    assert_eq!(*one, expected);
+    assert_eq!((two.suspect_interval, two.new_id_after, two.burst, &two.degraded), (None, Some(7), 2, &None));
+}
+
+#[test]
+fn targets_of_equal_rules_share_them() {
+    let targets = "[[target]]\nhost = \"::1\"\n[[target]]\nhost = \"::2\"\ndown_after = 5\n\
+                   [[target]]\nhost = \"::3\"\nparent = \"::1\"\n[[target]]\nhost = \"::4\"\nparent = \"::1\"";
+    let settings = parse(&format!("[defaults]\ndown_after = 5\n{targets}")).unwrap();
+    let rules: Vec<_> = settings.targets.iter().map(|target| &target.rules).collect();
+    assert!(Arc::ptr_eq(rules[0], rules[1]) && Arc::ptr_eq(rules[2], rules[3]) && !Arc::ptr_eq(rules[0], rules[2]));
+}
+
+#[test]
+fn a_look_at_the_default_route_is_cheap_and_taken_more_often() {
+    let targets = "[[target]]\nhost = \"@gateway\"\n[[target]]\nhost = \"web001\"\n\
+                   [[target]]\nhost = \"@gateway\"\nname = \"own\"\ninterface = \"eth0\"\nresolve_every = \"7s\"";
+    let settings = parse(targets).unwrap();
+    let seen = |index: usize| {
+        let target = &settings.targets[index];
+        (target.name.as_str(), target.host.to_string(), target.resolve_every.as_secs())
+    };
+    assert_eq!(seen(0), ("gateway", "@gateway".into(), 5));
+    assert_eq!(seen(1), ("web001", "web001".into(), 60));
+    assert_eq!(seen(2), ("own", "@gateway%eth0".into(), 7));
+}
+
+#[test]
+fn ledger_and_socket_are_where_the_key_says_or_systemd_or_the_default() {
+    let systemd = Environment {
+        logs_directory: None,
+        state_directory: Some("/var/lib/a:/var/lib/b".into()),
+        runtime_directory: Some("/run/a".into()),
+    };
+    let paths = |keys: &str, environment: &Environment| {
+        let text = format!("{keys}\n[[target]]\nhost = \"::1\"");
+        let settings = parse_str(&text, Path::new("f"), environment).unwrap();
+        let shown = |path: Option<PathBuf>| path.map_or("off".to_owned(), |path| path.display().to_string());
+        [shown(settings.ledger.path), shown(settings.control.socket)]
+    };
+    let keys = "[ledger]\npath = \"x.db\"\n[control]\nsocket = \"x.sock\"";
+    let off = "[ledger]\npath = \"off\"\n[control]\nsocket = \"off\"";
+    assert_eq!(paths(keys, &systemd), ["x.db", "x.sock"]);
+    assert_eq!(paths(off, &systemd), ["off", "off"]);
+    assert_eq!(paths("", &systemd), ["/var/lib/a/ledger.db", "/run/a/control.sock"]);
+    assert_eq!(paths("", &Environment::default()), [DEFAULT_LEDGER, DEFAULT_SOCKET]);
+}
+
+#[test]
+fn a_hook_tells_once_of_each_thing_and_each_target() {
+    let hook = "[[hook]]\non = [\"outage_ended\", \"outage_began\", \"outage_ended\"]\ncommand = [\"tell\", \"\"]\n\
+                targets = [\"web\", \"web.ipv4\"]";
+    let settings = parse(&format!("{hook}\n[[target]]\nhost = \"web\"\nfamily = \"both\"")).unwrap();
+    let expected = Hook {
+        on: vec![Trigger::OutageEnded, Trigger::OutageBegan],
+        targets: settings.targets.iter().map(|target| target.name.clone()).collect(),
+        action: Action::Command(vec!["tell".into(), String::new()]),
+        timeout: Duration::from_secs(10),
+    };
+    assert_eq!(settings.hooks, [expected]);
 }
 
 /// `[log]` with these lines in it.
@@ -248,6 +383,20 @@ const PARTS: &[&str] = &[
     "defaults",
     "log",
     "diagnostics",
+    "ledger",
+    "control",
+    "hook",
+    "on",
+    "command",
+    "webhook",
+    "targets",
+    "parent",
+    "path",
+    "socket",
+    "burst",
+    "degraded_loss",
+    "suspect_interval",
+    "new_id_after",
     "max_size",
     "max_total",
     "sync",
@@ -263,11 +412,20 @@ const PARTS: &[&str] = &[
     "true",
     "\"1s\"",
     "\"1MiB\"",
+    "\"20%\"",
+    "\"off\"",
+    "\"a\"",
+    "\"outage_began\"",
+    "\"https://a\"",
+    "\"@gateway\"",
     "\"::1\"",
     "\"web001\"",
     "[[target]]\n",
     "[defaults]\n",
     "[log]\n",
+    "[ledger]\n",
+    "[control]\n",
+    "[[hook]]\n",
     "host = \"a\"\n",
     "family = \"both\"\n",
     "source = \"::1\"\n",

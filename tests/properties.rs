@@ -11,14 +11,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingtest::driver::Command;
+use pingtest::driver::{Command, Pause};
 use pingtest::monitor::Start;
-use pingtest::monitor::record::SendError;
+use pingtest::monitor::outage::{DegradedRules, Rules};
+use pingtest::monitor::record::{Event, SendError};
 use pingtest::monitor::sample::{Checksum, IcmpError};
 use pingtest::monitor::target::{Addr, Family, Host, IpVersion, Name, SocketOptions, Target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use tokio::sync::oneshot;
 
 use support::world::{Content, Found, Network, Packet, Sent, World};
 
@@ -39,6 +41,8 @@ enum Step {
     Launch(Index, Crafted),
     /// These of the possible targets are wanted.
     Reload(Vec<Wanted>),
+    /// The target of this number is not to be probed, or again.
+    Pause(usize, Pause),
 }
 
 /// A packet made from a probe, as the network or a forger might make it.
@@ -82,6 +86,21 @@ struct Wanted {
     timeout: u64,
     size: u16,
     count: Option<u64>,
+    rules: Limits,
+}
+
+/// Rules of outages, as far as they are drawn.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    down_after: u32,
+    up_after: u32,
+    merge_within: u64,
+    /// Of the interval.
+    suspect: Option<u32>,
+    burst: u32,
+    new_id_after: Option<u32>,
+    /// Of a target with a lower number, so that there are no circles.
+    parent: Option<usize>,
 }
 
 const HOSTS: [&str; 6] = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "web001", "web002", "web003"];
@@ -162,8 +181,24 @@ impl Wanted {
             options: SocketOptions::default(),
             resolve_every: Duration::from_secs(3),
             count: self.count,
-            rules: Arc::default(),
+            rules: self.rules.rules(self.name, interval).into(),
         })
+    }
+}
+
+impl Limits {
+    fn rules(self, name: usize, interval: Duration) -> Rules {
+        let parent = self.parent.filter(|parent| *parent < name);
+        Rules {
+            down_after: self.down_after,
+            up_after: self.up_after,
+            merge_within: Duration::from_millis(self.merge_within),
+            suspect_interval: self.suspect.map(|part| interval / part),
+            burst: self.burst,
+            new_id_after: self.new_id_after,
+            parent: parent.map(|parent| Name::new(&format!("t{parent}")).unwrap()),
+            degraded: Some(DegradedRules { loss: Some(300), rtt: None, within: Duration::from_secs(3) }),
+        }
     }
 }
 
@@ -177,16 +212,34 @@ fn targets(wanted: &[Wanted]) -> Vec<Arc<Target>> {
 fn wanted() -> impl Strategy<Value = Vec<Wanted>> {
     let sizes = select(vec![0, 7, 8, 15, 16, 56]);
     let intervals = select(vec![10, 100, 250, 1000]);
-    let one = (0..4_usize, 0..HOSTS.len(), intervals, 1..5000_u64, sizes, proptest::option::weighted(0.1, 1..20_u64));
-    let one = one.prop_map(|(name, host, interval, timeout, size, count)| Wanted {
+    let count = proptest::option::weighted(0.1, 1..20_u64);
+    let one = (0..4_usize, 0..HOSTS.len(), intervals, 1..5000_u64, sizes, count, limits());
+    let one = one.prop_map(|(name, host, interval, timeout, size, count, rules)| Wanted {
         name,
         host,
         interval,
         timeout,
         size,
         count,
+        rules,
     });
     vec(one, 1..5)
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let some = |range| proptest::option::weighted(0.3, range);
+    let parent = proptest::option::of(0..4_usize);
+    (1..5_u32, 1..4_u32, 0..5000_u64, some(2..5_u32), prop_oneof![Just(0), 1..6_u32], some(1..6), parent).prop_map(
+        |(down_after, up_after, merge_within, suspect, burst, new_id_after, parent)| Limits {
+            down_after,
+            up_after,
+            merge_within,
+            suspect,
+            burst,
+            new_id_after,
+            parent,
+        },
+    )
 }
 
 fn crafted() -> impl Strategy<Value = Crafted> {
@@ -243,6 +296,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => version.prop_map(Step::Drops),
         4 => (any::<Index>(), crafted()).prop_map(|(index, crafted)| Step::Launch(index, crafted)),
         1 => wanted().prop_map(Step::Reload),
+        1 => (0..4_usize).prop_map(|name| Step::Pause(name, Pause::Begin)),
+        1 => (0..4_usize).prop_map(|name| Step::Pause(name, Pause::End)),
     ]
 }
 
@@ -262,12 +317,88 @@ fn take(world: &mut World<Fates>, step: Step) {
                 world.launch(packet);
             }
         }
+        Step::Pause(name, pause) => {
+            let name = Name::new(&format!("t{name}")).unwrap();
+            if world.monitor().targets().any(|(target, ..)| target.name == name) {
+                world.order(Duration::ZERO, Command::Pause(name, pause, oneshot::channel().0));
+                world.turn();
+            }
+        }
         Step::Reload(wanted) => world.order(Duration::ZERO, Command::Targets(targets(&wanted))),
     }
 }
 
+/// Answers each probe in turn, or not, always after the same time.
+struct Turns {
+    answered: Vec<bool>,
+    after: Duration,
+}
+
+impl Network for Turns {
+    fn send(&mut self, _: Duration, _: &Target, sent: &Sent) -> Result<Vec<Packet>, SendError> {
+        let index = usize::try_from(sent.probe.id.seq - 1).unwrap();
+        let after = self.after.as_millis() as u64;
+        let whole = Crafted { after, from: From::Target, stamped: true, what: What::Whole };
+        Ok(self.answered.get(index).filter(|answered| **answered).map(|_| whole.packet(sent)).into_iter().collect())
+    }
+
+    fn look_up(&mut self, _: Duration, _: &str) -> Option<(Duration, Found)> {
+        None
+    }
+}
+
+/// The outages by the numbers of their first lost probe and of the first reply, read off the answers in the order of sending.
+fn naive(answered: &[bool], down_after: usize, up_after: usize) -> Vec<(u64, Option<u64>)> {
+    let mut outages = Vec::new();
+    let Some(mut at) = answered.iter().position(|answered| *answered) else { return outages };
+    while at < answered.len() {
+        let run = answered[at..].iter().take_while(|answered| !**answered).count();
+        if run < down_after {
+            at += run.max(1);
+            continue;
+        }
+        let end = (at + run..answered.len()).find(|end| {
+            answered.get(*end..end + up_after).is_some_and(|replies| replies.iter().all(|answered| *answered))
+        });
+        outages.push((at as u64 + 1, end.map(|end| end as u64 + 1)));
+        let Some(end) = end else { break };
+        at = end;
+    }
+    outages
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn outages_are_those_of_a_naive_reading(
+        answered in vec(prop::bool::weighted(0.6), 1..80),
+        (down_after, up_after) in (1..5_u32, 1..4_u32),
+        interval in select(vec![50_u64, 200, 1000]),
+        timeout in select(vec![100_u64, 2000]),
+        after in 1..100_u64,
+    ) {
+        let rules = Limits { down_after, up_after, merge_within: 0, suspect: None, burst: 0, new_id_after: None, parent: None };
+        let count = Some(answered.len() as u64);
+        let wanted = Wanted { name: 0, host: 0, interval, timeout, size: 56, count, rules };
+        let expected = naive(&answered, down_after as usize, up_after as usize);
+        let mut world = World::new(Start::Spread, &targets(&[wanted]), Turns { answered, after: Duration::from_millis(after) });
+        while !world.has_ended() {
+            world.run_until(world.since() + Duration::from_secs(10));
+        }
+        let mut found: Vec<(u64, Option<u64>)> = Vec::new();
+        for record in world.records() {
+            match record.event {
+                Event::OutageBegan { seq, .. } => found.push((seq, None)),
+                Event::OutageEnded { seq, .. } => found.last_mut().unwrap().1 = Some(seq),
+                Event::Answer(_) | Event::Lost { .. } | Event::FirstReply(_) => {}
+                Event::Unreachable { .. } | Event::NotSent { .. } | Event::NotMeasured { .. } | Event::AddressChanged { .. } => {
+                    panic!("{record:?}")
+                }
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
 
     #[test]
     fn whatever_happens_the_books_balance(

@@ -102,6 +102,7 @@ fn act(world: &mut World<ScriptedNetwork>, action: Action) {
 }
 
 fn pause(world: &mut World<ScriptedNetwork>, target: &str, pause: Pause) {
+    assert!(world.monitor().targets().any(|(known, ..)| known.name.as_str() == target), "{target}: no such target");
     let (answer, _) = oneshot::channel();
     world.order(Duration::ZERO, Command::Pause(Name::new(target).unwrap(), pause, answer));
     world.turn();

@@ -51,8 +51,9 @@ fn signal(child: &Child, signal: Signal) {
 fn daemon(dir: &Path, stderr: Stdio) -> Child {
     let config = dir.join("pingtest.toml");
     let log = dir.join("log");
-    fs::write(&config, format!("[log]\ndir = {log:?}\n[[target]]\nhost = \"127.0.0.1\"\ninterval = \"10ms\"\n"))
-        .unwrap();
+    let off = "[ledger]\npath = \"off\"\n[control]\nsocket = \"off\"\n";
+    let target = "[[target]]\nhost = \"127.0.0.1\"\ninterval = \"10ms\"\n";
+    fs::write(&config, format!("[log]\ndir = {log:?}\n{off}{target}")).unwrap();
     let child = pingtest(&["run", "--config", config.to_str().unwrap()]).stderr(stderr).spawn().unwrap();
     let start = Instant::now();
     while !fs::read_to_string(log.join("127.0.0.1.log")).is_ok_and(|text| text.contains("time=")) {

@@ -10,7 +10,15 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::error::{Place, Problem, excerpt};
-use super::reader::{BYTES, DURATION, Field, NUMBER, SWITCH, SYNC, Source, TEXT, Table, Title, Written};
+use super::reader::{
+    BYTES, DURATION, DURATION_OR_OFF, Field, NUMBER, NUMBER_OR_OFF, SHARE_OR_OFF, SWITCH, Source, TEXT, Table, Title,
+    Written,
+};
+
+mod keeping;
+
+use keeping::{CONTROL_KEYS, HOOK_KEYS, LEDGER_KEYS, control, hook, ledger};
+pub(super) use keeping::{Control, Hook, Ledger};
 
 /// One file.
 #[derive(Debug)]
@@ -25,6 +33,12 @@ pub(super) struct File {
     pub(super) log: Log,
     /// `[diagnostics]`.
     pub(super) diagnostics: Diagnostics,
+    /// `[ledger]`.
+    pub(super) ledger: Ledger,
+    /// `[control]`.
+    pub(super) control: Control,
+    /// Every `[[hook]]` that could be read.
+    pub(super) hooks: Vec<Hook>,
     /// Every `[[target]]` that could be read.
     pub(super) targets: Vec<Target>,
     /// Whether any target was written, even if none could be read.
@@ -55,6 +69,23 @@ pub(super) struct Probing {
     pub(super) interface: Field<String>,
     pub(super) mark: Field<i128>,
     pub(super) resolve_every: Field<String>,
+    /// `None` where none of its keys is written: most targets say nothing of it, and ten thousand may be read at once.
+    pub(super) judging: Option<Box<Judging>>,
+}
+
+/// When losses are an outage, and what is done about them.
+#[derive(Debug, Default)]
+pub(super) struct Judging {
+    pub(super) down_after: Field<i128>,
+    pub(super) up_after: Field<i128>,
+    pub(super) merge_within: Field<String>,
+    pub(super) suspect_interval: Field<String>,
+    pub(super) burst: Field<i128>,
+    pub(super) new_id_after: Field<String>,
+    pub(super) parent: Field<String>,
+    pub(super) degraded_loss: Field<String>,
+    pub(super) degraded_rtt: Field<String>,
+    pub(super) degraded_for: Field<String>,
 }
 
 /// `[log]`.
@@ -79,12 +110,12 @@ pub(super) struct Diagnostics {
     pub(super) level: Field<String>,
 }
 
-const MAIN_KEYS: &[&str] = &["include", "defaults", "log", "diagnostics", "target"];
+const MAIN_KEYS: &[&str] = &["include", "defaults", "log", "diagnostics", "ledger", "control", "hook", "target"];
 const INCLUDED_KEYS: &[&str] = &["target"];
 const LOG_KEYS: &[&str] =
     &["dir", "layout", "format", "time_format", "rotate", "max_size", "keep", "max_total", "compress", "sync"];
 const DIAGNOSTICS_KEYS: &[&str] = &["file", "level"];
-/// `host` and `name`, then the keys of [`Probing`].
+/// `host` and `name`, then the keys of [`Probing`], the last ten of them those of [`Judging`].
 const TARGET_KEYS: &[&str] = &[
     "host",
     "name",
@@ -99,8 +130,19 @@ const TARGET_KEYS: &[&str] = &[
     "interface",
     "mark",
     "resolve_every",
+    "down_after",
+    "up_after",
+    "merge_within",
+    "suspect_interval",
+    "burst",
+    "new_id_after",
+    "parent",
+    "degraded_loss",
+    "degraded_rtt",
+    "degraded_for",
 ];
 const PROBING_KEYS: &[&str] = TARGET_KEYS.split_at(2).1;
+const JUDGING_KEYS: &[&str] = TARGET_KEYS.split_at(TARGET_KEYS.len() - 10).1;
 
 /// What a file is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +187,9 @@ fn file(source: &Source<'_>, root: &DeTable<'_>, role: Role, problems: &mut Vec<
     let told = problems.len();
     let targets = root.tables("target", problems);
     let mut file = File {
+        ledger: Ledger::default(),
+        control: Control::default(),
+        hooks: Vec::new(),
         path: Arc::clone(source.path),
         include: Vec::new(),
         defaults: Probing::default(),
@@ -154,11 +199,15 @@ fn file(source: &Source<'_>, root: &DeTable<'_>, role: Role, problems: &mut Vec<
         targets: targets.into_iter().map(|(header, entries)| target(source, header, entries, problems)).collect(),
     };
     if role == Role::Main {
-        file.include = root.texts("include", problems);
+        file.include = root.texts("include", r#"a list such as ["targets.d/*.toml"]"#, problems);
         file.defaults = root.table("defaults", problems).map(|table| defaults(&table, problems)).unwrap_or_default();
         file.log = root.table("log", problems).map(|table| log(&table, problems)).unwrap_or_default();
         file.diagnostics =
             root.table("diagnostics", problems).map(|table| diagnostics(&table, problems)).unwrap_or_default();
+        file.ledger = root.table("ledger", problems).map(|table| ledger(&table, problems)).unwrap_or_default();
+        file.control = root.table("control", problems).map(|table| control(&table, problems)).unwrap_or_default();
+        let hooks = root.tables("hook", problems);
+        file.hooks = hooks.into_iter().map(|(header, entries)| hook(source, header, entries, problems)).collect();
     }
     file
 }
@@ -193,7 +242,7 @@ fn log(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Log {
         keep: table.field("keep", NUMBER, problems),
         max_total: table.field("max_total", BYTES, problems),
         compress: table.field("compress", TEXT, problems),
-        sync: table.field("sync", SYNC, problems),
+        sync: table.field("sync", DURATION_OR_OFF, problems),
     }
 }
 
@@ -215,6 +264,22 @@ fn probing(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Probing {
         interface: table.field("interface", TEXT, problems),
         mark: table.field("mark", NUMBER, problems),
         resolve_every: table.field("resolve_every", DURATION, problems),
+        judging: table.has_any(JUDGING_KEYS).then(|| Box::new(judging(table, problems))),
+    }
+}
+
+fn judging(table: &Table<'_, '_>, problems: &mut Vec<Problem>) -> Judging {
+    Judging {
+        down_after: table.field("down_after", NUMBER, problems),
+        up_after: table.field("up_after", NUMBER, problems),
+        merge_within: table.field("merge_within", DURATION, problems),
+        suspect_interval: table.field("suspect_interval", DURATION_OR_OFF, problems),
+        burst: table.field("burst", NUMBER, problems),
+        new_id_after: table.field("new_id_after", NUMBER_OR_OFF, problems),
+        parent: table.field("parent", TEXT, problems),
+        degraded_loss: table.field("degraded_loss", SHARE_OR_OFF, problems),
+        degraded_rtt: table.field("degraded_rtt", DURATION_OR_OFF, problems),
+        degraded_for: table.field("degraded_for", DURATION, problems),
     }
 }
 
@@ -223,12 +288,15 @@ fn refuse_unknown(table: &Table<'_, '_>, allowed: &[&str], problems: &mut Vec<Pr
 }
 
 /// Where each key belongs; a key of [`Probing`] is found at its first home.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("at the top level of the main file", MAIN_KEYS),
     ("in [log]", LOG_KEYS),
     ("in [diagnostics]", DIAGNOSTICS_KEYS),
     ("in [defaults] or a [[target]]", PROBING_KEYS),
     ("in a [[target]]", TARGET_KEYS),
+    ("in [ledger]", LEDGER_KEYS),
+    ("in [control]", CONTROL_KEYS),
+    ("in a [[hook]]", HOOK_KEYS),
 ];
 
 /// What is said of a key that does not belong where it stands.
@@ -279,9 +347,18 @@ mod tests {
     #[test]
     fn every_known_key_is_in_the_sample() {
         let sample = include_str!("../../config/pingtest.toml");
-        for key in [MAIN_KEYS, LOG_KEYS, DIAGNOSTICS_KEYS, TARGET_KEYS].concat() {
-            let shown = [format!("{key} "), format!("[{key}]")];
+        let tables = [LOG_KEYS, DIAGNOSTICS_KEYS, LEDGER_KEYS, CONTROL_KEYS, HOOK_KEYS];
+        for key in [MAIN_KEYS, TARGET_KEYS].into_iter().chain(tables).flatten() {
+            let shown = [format!("{key} ="), format!("[{key}]")];
             assert!(shown.iter().any(|shown| sample.contains(shown)), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_judging_is_read_by_itself() {
+        assert_eq!((JUDGING_KEYS.first(), JUDGING_KEYS.last()), (Some(&"down_after"), Some(&"degraded_for")));
+        for key in JUDGING_KEYS {
+            assert_eq!(problems(&format!("[defaults]\n{key} = []")).len(), 1, "{key}");
         }
     }
 

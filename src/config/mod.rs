@@ -32,13 +32,16 @@ use reader::Written;
 pub struct Environment {
     /// `LOGS_DIRECTORY` as systemd sets it for `LogsDirectory=` (systemd.exec(5)): directories, separated by colons.
     pub logs_directory: Option<OsString>,
+    /// `STATE_DIRECTORY`, likewise, for `StateDirectory=`.
+    pub state_directory: Option<OsString>,
+    /// `RUNTIME_DIRECTORY`, likewise, for `RuntimeDirectory=`.
+    pub runtime_directory: Option<OsString>,
 }
 
-impl Environment {
-    fn first_logs_directory(&self) -> Option<PathBuf> {
-        let first = self.logs_directory.as_ref()?.as_bytes().split(|&byte| byte == b':').next()?;
-        (!first.is_empty()).then(|| OsString::from_vec(first.to_vec()).into())
-    }
+/// The first of the directories that systemd names in a variable.
+fn first(directories: Option<&OsString>) -> Option<PathBuf> {
+    let first = directories?.as_bytes().split(|&byte| byte == b':').next()?;
+    (!first.is_empty()).then(|| OsString::from_vec(first.to_vec()).into())
 }
 
 /// Reads the configuration at `path` with the files it includes.
@@ -187,17 +190,19 @@ impl Reading {
         }
         let (defaults, log) = (std::mem::take(&mut main.defaults), std::mem::take(&mut main.log));
         let diagnostics = std::mem::take(&mut main.diagnostics);
+        let (ledger, control) = (std::mem::take(&mut main.ledger), std::mem::take(&mut main.control));
+        let hooks = std::mem::take(&mut main.hooks);
         let log = settings::log(log, environment, &mut self.problems);
         let diagnostics = settings::diagnostics(diagnostics, &log.dir, &mut self.problems);
-        let targets = settings::targets(defaults, self.files, &mut self.problems);
+        let ledger = settings::ledger(ledger, environment, &log.dir, &mut self.problems);
+        let control = settings::control(control, environment, &log.dir, ledger.path.as_deref(), &mut self.problems);
+        let targets = settings::targets(defaults, self.files, self.has_gaps, &mut self.problems);
+        let hooks = settings::hooks(hooks, &targets.names, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(Problems::sorted(self.problems, &self.paths));
         }
         let files = self.paths.iter().map(|path| path.to_path_buf()).collect();
-        let ledger =
-            Ledger { path: Some(settings::DEFAULT_LEDGER.into()), keep_minutes: settings::DEFAULT_KEEP_MINUTES };
-        let control = Control { socket: Some(settings::DEFAULT_SOCKET.into()), group: None };
-        Ok(Settings { targets, log, diagnostics, ledger, control, hooks: Vec::new(), files })
+        Ok(Settings { targets: targets.all, log, diagnostics, ledger, control, hooks, files })
     }
 }
 
@@ -233,7 +238,7 @@ mod tests {
     use super::*;
 
     fn log_dir(text: &str, logs_directory: Option<&str>) -> PathBuf {
-        let environment = Environment { logs_directory: logs_directory.map(Into::into) };
+        let environment = Environment { logs_directory: logs_directory.map(Into::into), ..Environment::default() };
         let text = format!("{text}\n[[target]]\nhost = \"::1\"");
         parse_str(&text, Path::new("f"), &environment).expect("must be accepted").log.dir
     }

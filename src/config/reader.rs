@@ -237,14 +237,37 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// The strings of the array under `key`. What else it holds becomes problems.
-    pub(super) fn texts(&self, key: &str, problems: &mut Vec<Problem>) -> Vec<Written<String>> {
-        let Some((key, value)) = self.entries.get_key_value(key) else { return Vec::new() };
+    pub(super) fn texts(&self, key: &str, wanted: &str, problems: &mut Vec<Problem>) -> Vec<Written<String>> {
+        let list = self.elements(key, wanted, problems).into_value().unwrap_or_default();
+        list.into_iter().filter_map(Field::into_written).collect()
+    }
+
+    /// The array of strings under `key`, refused as a whole where any of them is.
+    pub(super) fn list(&self, key: &str, wanted: &str, problems: &mut Vec<Problem>) -> Field<Vec<Written<String>>> {
+        match self.elements(key, wanted, problems) {
+            Field::Unset => Field::Unset,
+            Field::Refused => Field::Refused,
+            Field::Set(Written { value, place }) => match value.into_iter().map(Field::into_written).collect() {
+                Some(value) => Field::Set(Written { value, place }),
+                None => Field::Refused,
+            },
+        }
+    }
+
+    fn elements(&self, key: &str, wanted: &str, problems: &mut Vec<Problem>) -> Field<Vec<Field<String>>> {
+        let Some((key, value)) = self.entries.get_key_value(key) else { return Field::Unset };
+        let place = self.place(key, value);
         let Some(elements) = value.get_ref().as_array() else {
-            let reason = format!(r#"must be a list such as ["targets.d/*.toml"], not {}"#, found(value.get_ref()));
-            problems.push(self.place(key, value).problem(reason));
-            return Vec::new();
+            problems.push(place.problem(format!("must be {wanted}, not {}", found(value.get_ref()))));
+            return Field::Refused;
         };
-        elements.iter().filter_map(|element| self.formed(key, element, TEXT, problems).into_written()).collect()
+        let value = elements.iter().map(|element| self.formed(key, element, TEXT, problems)).collect();
+        Field::Set(Written { value, place })
+    }
+
+    /// Whether any of `keys` is written.
+    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|&key| self.entries.contains_key(key))
     }
 
     /// Every key that is not among `known`, and where it stands.
@@ -267,7 +290,16 @@ pub(super) const TEXT: Form<String> =
 pub(super) const NUMBER: Form<i128> = Form { wanted: "a whole number", read: |value| value.as_integer().map(number) };
 pub(super) const SWITCH: Form<bool> = Form { wanted: "true or false", read: |value| value.as_bool() };
 pub(super) const DURATION: Form<String> = quantity("a duration such as \"1s\"");
-pub(super) const SYNC: Form<String> = quantity("\"off\" or a duration such as \"1s\"");
+pub(super) const DURATION_OR_OFF: Form<String> = quantity("\"off\" or a duration such as \"1s\"");
+pub(super) const SHARE_OR_OFF: Form<String> = quantity("\"off\" or a share such as \"20%\"");
+pub(super) const NUMBER_OR_OFF: Form<String> = Form {
+    wanted: "\"off\" or a whole number",
+    read: |value| match value.as_integer() {
+        // Decimal, however it is written.
+        Some(integer) => Some(number(integer).to_string()),
+        None => value.as_str().map(str::to_owned),
+    },
+};
 pub(super) const BYTES: Form<String> = quantity("a size such as \"100MiB\"");
 
 /// A bare number passes as its text: the rule that asks for a unit can then show how to write it.

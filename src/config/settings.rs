@@ -4,7 +4,6 @@
 //! from `[defaults]`, and judges what values owe one another. It reads no file and no environment. What is
 //! written, and where, is settled in `log`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,20 +14,30 @@ use super::file::{self, File};
 use super::reader::{Field, Written};
 use super::value::{self, Families};
 use crate::monitor::inflight::WAIT_AT_MOST;
+use crate::monitor::outage::Rules;
 use crate::monitor::schedule::stable_phase;
 use crate::monitor::target::{Addr, Family, Fragmentation, Host, Interface, IpVersion, Name, SocketOptions, Target};
 
+mod judging;
 mod keeping;
 mod log;
+mod names;
+mod parents;
 
+pub use judging::DEFAULT_DEGRADED_FOR;
 pub use keeping::{
     Action, Control, DEFAULT_HOOK_TIMEOUT, DEFAULT_KEEP_MINUTES, DEFAULT_LEDGER, DEFAULT_SOCKET, Hook, Ledger, Trigger,
 };
+pub(super) use keeping::{control, hooks, ledger};
 pub use log::{
     Compress, DEFAULT_KEEP, DEFAULT_LEVEL, DEFAULT_LOG_DIR, DEFAULT_MAX_SIZE, DEFAULT_MAX_TOTAL, DEFAULT_TIME_FORMAT,
     Diagnostics, Format, Layout, Log, Rotate,
 };
 pub(super) use log::{diagnostics, log};
+
+use judging::{Judging, Shared};
+use names::{Names, SUFFIXES, name, name_or_default, with_suffix};
+use parents::Child;
 
 /// Time between two probes of a target that does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +47,14 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DEFAULT_SIZE: u16 = 56;
 /// Time between two look-ups of a name where nobody says.
 pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between two looks at the default route where nobody says: one takes microseconds and asks nobody.
+pub const DEFAULT_GATEWAY_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two look-ups of `host` where nobody says.
+pub fn default_resolve_every(host: &Host) -> Duration {
+    if value::is_gateway(host) { DEFAULT_GATEWAY_EVERY } else { DEFAULT_RESOLVE_EVERY }
+}
 
 /// A whole configuration, ready for use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,21 +75,37 @@ pub struct Settings {
     pub files: Vec<PathBuf>,
 }
 
-/// Every target of `files`, in their order; all inherit from `defaults`.
-pub(super) fn targets(defaults: file::Probing, files: Vec<File>, problems: &mut Vec<Problem>) -> Vec<Arc<Target>> {
+/// The targets of a configuration.
+pub(super) struct Targets {
+    pub(super) all: Vec<Arc<Target>>,
+    pub(super) names: Names,
+}
+
+/// Every target of `files`, in their order; all inherit from `defaults`. With `has_gaps` there may be targets in files that could
+/// not be read.
+pub(super) fn targets(
+    defaults: file::Probing,
+    files: Vec<File>,
+    has_gaps: bool,
+    problems: &mut Vec<Problem>,
+) -> Targets {
     let defaults = Probing::checked(defaults, problems);
-    let mut taken = BTreeMap::new();
+    let mut names = Names::new(has_gaps);
     let written = files.into_iter().flat_map(|file| file.targets);
-    written.flat_map(|written| target(written, &defaults, &mut taken, problems)).collect()
+    let mut rules = Shared::new(defaults.judging.rules());
+    let children: Vec<_> =
+        written.flat_map(|written| target(written, &defaults, &mut names, &mut rules, problems)).collect();
+    Targets { all: parents::settle(children, &names, rules, problems), names }
 }
 
 /// What one `[[target]]` becomes: one target, two where its family is `both`, none where its host or name is no good.
 fn target(
     written: file::Target,
     defaults: &Probing,
-    taken: &mut Taken,
+    names: &mut Names,
+    rules: &mut Shared,
     problems: &mut Vec<Problem>,
-) -> Vec<Arc<Target>> {
+) -> Vec<Child> {
     if matches!(written.host, Field::Unset) {
         problems.push(written.place.problem("is missing: write an address or a host name"));
     }
@@ -81,6 +114,7 @@ fn target(
     let own = Probing::checked(written.probing, problems);
     let probing = own.or(defaults);
     problems.extend(overlap_problem(&probing));
+    problems.extend(suspect_problem(&own, &probing));
     let literal = host.written().and_then(Literal::of);
     if let Some(literal) = &literal {
         problems.extend(literal.family_problem(&own, &probing));
@@ -89,17 +123,24 @@ fn target(
     } else {
         problems.extend(source_problem(&own, &probing));
     }
-    let Some(name) = name_or_default(name, &host, problems) else { return Vec::new() };
-    let legs = legs(&name, &probing, problems);
-    reserve(&name, &legs, taken, problems);
+    let name = name_or_default(name, &host, problems);
+    let legs = name.as_ref().map(|name| legs(name, &probing, problems)).unwrap_or_default();
+    names.has_gaps |= legs.is_empty();
+    let Some(name) = name else { return Vec::new() };
+    names.reserve(&name, &legs, problems);
     let Some(host) = host.value() else { return Vec::new() };
-    legs.into_iter().map(|(name, family)| Arc::new(probing.target(name, host.clone(), family))).collect()
+    let rules = rules.of(probing.judging.rules());
+    let child = |(leg, family)| Child {
+        parent: probing.judging.parent_of([&name.value, &leg], &own.judging),
+        target: probing.target(leg, host.clone(), family, Arc::clone(&rules)),
+    };
+    legs.into_iter().map(child).collect()
 }
 
 /// How to probe, each value checked by itself. Only what other values may contradict keeps its place.
 #[derive(Debug)]
 struct Probing {
-    interval: Option<Duration>,
+    interval: Field<Duration>,
     timeout: Field<Duration>,
     size: Option<u16>,
     family: Field<Families>,
@@ -110,12 +151,13 @@ struct Probing {
     interface: Field<Interface>,
     mark: Option<u32>,
     resolve_every: Option<Duration>,
+    judging: Judging,
 }
 
 impl Probing {
     fn checked(written: file::Probing, problems: &mut Vec<Problem>) -> Self {
         Self {
-            interval: written.interval.check(|text| value::interval(&text), problems).into_value(),
+            interval: written.interval.check(|text| value::interval(&text), problems),
             timeout: written.timeout.check(|text| value::timeout(&text), problems),
             size: written.size.check(value::size, problems).into_value(),
             family: written.family.check(|text| value::family(&text), problems),
@@ -126,12 +168,13 @@ impl Probing {
             interface: written.interface.check(|text| value::interface(&text), problems),
             mark: written.mark.check(value::mark, problems).into_value(),
             resolve_every: written.resolve_every.check(|text| value::resolve_every(&text), problems).into_value(),
+            judging: Judging::checked(written.judging, problems),
         }
     }
 
     fn or(&self, inherited: &Self) -> Self {
         Self {
-            interval: self.interval.or(inherited.interval),
+            interval: self.interval.or(&inherited.interval).clone(),
             timeout: self.timeout.or(&inherited.timeout).clone(),
             size: self.size.or(inherited.size),
             family: self.family.or(&inherited.family).clone(),
@@ -142,15 +185,22 @@ impl Probing {
             interface: self.interface.or(&inherited.interface).clone(),
             mark: self.mark.or(inherited.mark),
             resolve_every: self.resolve_every.or(inherited.resolve_every),
+            judging: self.judging.or(&inherited.judging),
         }
     }
 
-    fn target(&self, name: Name, host: Host, family: Family) -> Target {
-        let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
+    fn interval(&self) -> Duration {
+        self.interval.value().copied().unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// The target, as yet without a parent.
+    fn target(&self, name: Name, host: Host, family: Family, rules: Arc<Rules>) -> Target {
+        let interval = self.interval();
         Target {
             phase: stable_phase(name.as_str(), interval),
             name,
-            host,
+            resolve_every: self.resolve_every.unwrap_or_else(|| default_resolve_every(&host)),
+            host: value::through(&host, self.interface.value()),
             family,
             interval,
             timeout: self.timeout.value().copied().unwrap_or(DEFAULT_TIMEOUT),
@@ -163,9 +213,8 @@ impl Probing {
                 interface: self.interface.value().cloned(),
                 mark: self.mark,
             },
-            resolve_every: self.resolve_every.unwrap_or(DEFAULT_RESOLVE_EVERY),
             count: None,
-            rules: Arc::default(),
+            rules,
         }
     }
 }
@@ -254,10 +303,30 @@ fn source_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
 /// More probes in flight than there are sequence numbers on the wire to tell their replies apart.
 fn overlap_problem(probing: &Probing) -> Option<Problem> {
     let timeout = probing.timeout.written()?;
-    let longest = probing.interval.unwrap_or(DEFAULT_INTERVAL) * WAIT_AT_MOST;
+    let (pace, named) = probing.judging.shortest_pace(probing.interval());
+    let longest = pace * WAIT_AT_MOST;
     (timeout.value > longest).then(|| {
-        let reason = format!("must be at most {WAIT_AT_MOST} intervals, {:.0} s here", longest.as_secs_f64());
+        let reason = format!("must be at most {WAIT_AT_MOST} {named}, {} s here", longest.as_secs());
         timeout.place.problem(reason)
+    })
+}
+
+/// A `suspect_interval` that makes nothing faster. Told where the target says something of its own.
+fn suspect_problem(own: &Probing, probing: &Probing) -> Option<Problem> {
+    let suspect = probing.judging.suspect_interval.written()?;
+    let interval = probing.interval();
+    if suspect.value? < interval {
+        return None;
+    }
+    Some(match (&own.judging.suspect_interval, &own.interval) {
+        (Field::Unset, Field::Set(interval)) => {
+            let reason = format!("must be more than {}: or add suspect_interval = \"off\"", suspect.place.quoted());
+            interval.place.problem(reason)
+        }
+        (Field::Unset | Field::Refused | Field::Set(_), _) => {
+            let reason = format!("must be less than the interval, which is \"{}\" here", value::spelled(interval));
+            suspect.place.problem(reason)
+        }
     })
 }
 
@@ -272,43 +341,12 @@ fn spelled(version: IpVersion) -> &'static str {
     }
 }
 
-/// The name as given, or the host's where none is.
-fn name_or_default(name: Field<Name>, host: &Field<Host>, problems: &mut Vec<Problem>) -> Option<Written<Name>> {
-    match name {
-        Field::Set(name) => Some(name),
-        Field::Refused => None,
-        Field::Unset => host.clone().check(|host| default_name(&host), problems).into_written(),
-    }
-}
-
-fn name(text: &str) -> value::Result<Name> {
-    let name = value::name(text)?;
-    if is_dated(&name) {
-        return value::refuse(r#"must not end like the date of a rotated log, such as "-2026-11-22""#);
-    }
-    Ok(name)
-}
-
-fn default_name(host: &Host) -> value::Result<Name> {
-    let name = value::default_name(host)?;
-    if is_dated(&name) {
-        return value::refuse("ends like the date of a rotated log: add a name that does not");
-    }
-    Ok(name)
-}
-
-/// Whether a name ends in `-YYYY-MM-DD` or `-YYYY-MM-DDTHH`: its live file might be a rotated one of another target.
-fn is_dated(name: &Name) -> bool {
-    let shape: String = name.as_str().chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    ["-0000-00-00", "-0000-00-00T00"].iter().any(|date| shape.ends_with(date))
-}
-
 /// The targets that one `[[target]]` stands for, by name and family.
 fn legs(name: &Written<Name>, probing: &Probing, problems: &mut Vec<Problem>) -> Vec<(Name, Family)> {
     match (probing.family.value(), probing.source.value()) {
         (Some(Families::Both), _) => {
-            let leg = |(suffix, family)| Name::new(&format!("{}{suffix}", name.value)).map(|name| (name, family));
-            let legs: Vec<_> = [(".ipv4", Family::Ipv4), (".ipv6", Family::Ipv6)].into_iter().filter_map(leg).collect();
+            let leg = |&(suffix, family): &(_, _)| Some((with_suffix(&name.value, suffix)?, family));
+            let legs: Vec<_> = SUFFIXES.iter().filter_map(leg).collect();
             if legs.is_empty() {
                 let reason = format!("must leave room for \".ipv4\": a name has at most {} characters", Name::MAX_LEN);
                 problems.push(name.place.problem(reason));
@@ -326,36 +364,5 @@ fn family_of(source: IpAddr) -> Family {
     match version(source) {
         IpVersion::V4 => Family::Ipv4,
         IpVersion::V6 => Family::Ipv6,
-    }
-}
-
-/// The names in use and where each was given.
-type Taken = BTreeMap<Name, Place>;
-
-/// Takes the names of `legs`. A name that is taken already becomes a problem, one for both legs.
-fn reserve(written: &Written<Name>, legs: &[(Name, Family)], taken: &mut Taken, problems: &mut Vec<Problem>) {
-    let clash = legs.iter().find_map(|(name, _)| Some((name, taken.get(name)?)));
-    if let Some((name, first)) = clash {
-        let reason = format!("the name \"{name}\" is taken by the target at {first}; names must be unique");
-        problems.push(written.place.problem(reason));
-    }
-    for (name, _) in legs {
-        taken.entry(name.clone()).or_insert_with(|| written.place.clone());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_a_rotated_log_might_have_is_refused() {
-        for text in ["web-2026-11-22", "web-2026-11-22T13", "a.b:c-9999-99-99", "-2026-11-22"] {
-            assert!(name(text).is_err(), "{text}");
-            assert!(default_name(&Host::Name(text.into())).is_err(), "{text}");
-        }
-        for text in ["pingtest", "2026-11-22", "web-2026-11-22a", "web-2026-11-22T1", "web-2026-11", "web_2026-11-22"] {
-            assert!(name(text).is_ok(), "{text}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! The configuration file and the arguments of `pingtest ping` obey the same rules through the same functions. They
 //! know neither file nor key, nor any other value: what two values owe each other is judged in `settings`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,18 @@ use std::time::Duration;
 use chrono::format::{Item, StrftimeItems};
 
 use crate::monitor::target::{
-    Family, Host, Interface, MAX_DSCP, MAX_DURATION, MAX_PAYLOAD, MIN_INTERVAL, MIN_RESOLVE_EVERY, MIN_TIMEOUT, Name,
+    Family, Interface, MAX_DSCP, MAX_DURATION, MAX_PAYLOAD, MIN_INTERVAL, MIN_RESOLVE_EVERY, MIN_TIMEOUT, Name,
+};
+
+mod host;
+mod keeping;
+mod outage;
+
+pub(super) use host::zoned;
+pub use host::{default_name, host, is_gateway, through};
+pub(super) use keeping::{group, hook_timeout, keep_minutes, program, socket, webhook};
+pub(super) use outage::{
+    burst, degraded_for, degraded_loss, degraded_rtt, in_a_row, merge_within, new_id_after, suspect_interval,
 };
 
 /// Why a value was refused: what is allowed, as half a sentence that follows the value.
@@ -89,21 +100,34 @@ pub fn duration_between(text: &str, min: Duration, max: Duration) -> Result<Dura
     Ok(duration)
 }
 
-/// A bound as a user would write it, in the longest unit below a day that leaves no fraction: a day is `24h`.
-fn spelled(duration: Duration) -> String {
+/// A duration as a user would write it, in the longest unit that leaves no fraction; a day is `24h`, and nothing `0s`.
+pub(super) fn spelled(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let fits = |unit: u64| millis.is_multiple_of(u128::from(unit));
-    let (symbol, unit) = UNITS[1..].iter().find(|&&(_, unit)| fits(unit)).unwrap_or(&("ms", 1));
+    let fits = |symbol: &str, unit: u64| {
+        let whole = millis.is_multiple_of(u128::from(unit));
+        whole && if symbol == "d" { millis > u128::from(unit) } else { millis > 0 || symbol == "s" }
+    };
+    let (symbol, unit) = UNITS.iter().find(|&&(symbol, unit)| fits(symbol, unit)).unwrap_or(&("ms", 1));
     format!("{}{symbol}", millis / u128::from(*unit))
 }
 
-/// Time between two orders to the disk to keep what was written: `None` for `off`, else [`MIN_SYNC`] to [`MAX_SYNC`].
-pub(super) fn sync(text: &str) -> Result<Option<Duration>> {
+/// What `rule` makes of a value that may also be `off`: `None` then.
+fn unless_off<T>(text: &str, rule: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
     if text == "off" {
         return Ok(None);
     }
     let or_off = |Refusal(reason)| Refusal(format!("{reason}, or \"off\""));
-    duration_between(text, MIN_SYNC, MAX_SYNC).map(Some).map_err(or_off)
+    rule(text).map(Some).map_err(or_off)
+}
+
+/// The path of a file, or `None` for `off`.
+pub(super) fn file_or_off(text: &str) -> Result<Option<PathBuf>> {
+    unless_off(text, file)
+}
+
+/// Time between two orders to the disk to keep what was written: `None` for `off`, else [`MIN_SYNC`] to [`MAX_SYNC`].
+pub(super) fn sync(text: &str) -> Result<Option<Duration>> {
+    unless_off(text, |text| duration_between(text, MIN_SYNC, MAX_SYNC))
 }
 
 /// The shortest time between two orders to the disk: a slow one takes most of it for ten files.
@@ -261,77 +285,11 @@ pub fn interface(text: &str) -> Result<Interface> {
         .ok_or_else(|| Refusal("must be the name of an interface, 1 to 15 bytes without \"/\" or blanks".into()))
 }
 
-/// What to probe: an address, an IPv6 address with a zone, or a host name.
-///
-/// A name may have underscores, as names of containers do, and a dot at its end. What looks like an address but is none
-/// is refused here rather than looked up: the resolver would find nothing, or read `1.2.3` as `1.2.0.3` (inet_aton(3)).
-pub fn host(text: &str) -> Result<Host> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return match unfit(ip) {
-            Some(why) => refuse(format!("must be the address of one host; this is {why}")),
-            None => Ok(Host::Address(ip.into())),
-        };
-    }
-    if zoned(text).is_none() {
-        host_name(text)?;
-    }
-    Ok(Host::Name(text.into()))
-}
-
-/// Why nobody answers from this address.
-fn unfit(ip: IpAddr) -> Option<&'static str> {
-    match ip {
-        ip if ip.is_unspecified() => Some("no address at all"),
-        ip if ip.is_multicast() => Some("a multicast group"),
-        IpAddr::V4(ip) if ip.is_broadcast() => Some("the broadcast address"),
-        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 form: write it as IPv4"),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    }
-}
-
-/// The address of `fe80::1%eth0`; `None` where `text` is anything else.
-pub(super) fn zoned(text: &str) -> Option<Ipv6Addr> {
-    let (ip, zone) = text.split_once('%')?;
-    Interface::new(zone)?;
-    ip.parse().ok()
-}
-
-fn host_name(text: &str) -> Result<()> {
-    /// RFC 1035, section 2.3.4: 255 bytes on the wire leave 253 characters, without the dot at the end.
-    const MAX_CHARS: usize = 253;
-    const MAX_LABEL: usize = 63;
-    let labels = || text.strip_suffix('.').unwrap_or(text).split('.');
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() {
-        refuse("must be an address or a host name")
-    } else if text.contains('%') {
-        refuse(r#"must be an IPv6 address and an interface where it has a "%", such as "fe80::1%eth0""#)
-    } else if text.contains(':') {
-        refuse("must be an IPv6 address where it has a \":\", without brackets, port or prefix")
-    } else if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        refuse("must be four numbers from 0 to 255 where it looks like an IPv4 address")
-    } else if !text.chars().all(plain) {
-        refuse(r#"must have only letters, digits, "-", "_" and "." (international names in their "xn--" form)"#)
-    } else if text.trim_end_matches('.').len() > MAX_CHARS || labels().any(|label| label.len() > MAX_LABEL) {
-        refuse(format!("must have at most {MAX_CHARS} characters, and at most {MAX_LABEL} between two dots"))
-    } else if labels().any(str::is_empty) {
-        refuse("must have something between two dots")
-    } else {
-        Ok(())
-    }
-}
-
 /// A target's name: see [`Name`].
 pub fn name(text: &str) -> Result<Name> {
     Name::new(text).ok_or_else(|| {
         Refusal(format!(r#"must be 1 to {} letters, digits, ".", "_", "-" or ":", and not "." or "..""#, Name::MAX_LEN))
     })
-}
-
-/// The name of a target that was given none: its host, with `-` for the `%` of a zone.
-pub fn default_name(host: &Host) -> Result<Name> {
-    Name::new(&host.to_string().replace('%', "-"))
-        .ok_or_else(|| Refusal("does not do as a name for the target's files: add a name".into()))
 }
 
 /// The directory for log files.
@@ -493,44 +451,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_taken_as_one_and_anything_else_is_looked_up() {
-        assert_eq!(host("223.5.5.5"), Ok(Host::Address(IpAddr::from([223, 5, 5, 5]).into())));
-        assert_eq!(host("::1"), Ok(Host::Address(Ipv6Addr::LOCALHOST.into())));
-        for text in ["web001", "my_app.svc-1.example.org.", "a", "1.example", "fe80::1%eth0", "fe80::1%2", "3com.com"] {
-            assert_eq!(host(text), Ok(Host::Name(text.into())));
+    fn a_bound_is_spelled_as_one_would_write_it() {
+        let spelled = |text| super::spelled(duration(text).expect("a duration"));
+        for text in ["0s", "1ms", "1500ms", "1s", "90s", "1m", "1h", "24h", "25h", "2d", "3650d"] {
+            assert_eq!(spelled(text), text);
         }
-    }
-
-    #[test]
-    fn what_looks_like_an_address_but_is_none_is_never_looked_up() {
-        for text in ["300.1.1.1", "1.2.3", "1.2.3.4.5", "1.2.3.4.", "127", "1..2", "010.0.0.1"] {
-            assert!(refusal(host(text)).contains("IPv4"), "{text}");
-        }
-        for text in ["::g", "[::1]", "web001:80", "https://example.org", "::1/64", "1:2"] {
-            assert!(refusal(host(text)).contains("IPv6"), "{text}");
-        }
-        for text in ["1.2.3.4%eth0", "fe80::1%", "fe80::1%a b", "web%eth0", "fe80::1%a%/"] {
-            assert!(refusal(host(text)).contains('%'), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_host_name_that_dns_cannot_carry_is_refused() {
-        let long = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
-        assert!(host(&long).is_ok());
-        assert!(host(&(long.clone() + ".")).is_ok());
-        assert!(host(&(long + "d")).is_err());
-        for text in ["", ".", "a..b", ".a", "a b", "a\tb", "a\nb", "münchen.de", "a/b", &"a".repeat(64)] {
-            assert!(host(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_default_name_is_the_host_without_percent() {
-        let named = |text| default_name(&host(text).expect("must be accepted")).expect("must be accepted").to_string();
-        assert_eq!(named("::1"), "::1");
-        assert_eq!(named("fe80::1%eth0"), "fe80::1-eth0");
-        assert!(default_name(&host("fe80::1%a@b").expect("must be accepted")).is_err());
+        assert_eq!(spelled("1d"), "24h");
     }
 
     #[test]

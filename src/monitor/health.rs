@@ -96,6 +96,8 @@ struct Recovery {
     first: Seen,
     count: u32,
     helped: bool,
+    /// What was not measured since then: part of the outage only if this is not its end.
+    unmeasured: Duration,
 }
 
 /// The end of an outage: probes with numbers below `seq` belong to it.
@@ -110,8 +112,8 @@ struct Over {
 pub(super) enum Change {
     /// The first reply, after losses.
     FirstReply(FirstReply),
-    /// An outage began, or began again.
-    Began(Outage),
+    /// An outage began, or began again with the loss of this probe, sent then.
+    Began(Outage, u64, Wall),
     /// More is known of an outage.
     Amended(Outage),
     /// An outage is over, with the reply to the probe of this number.
@@ -166,7 +168,7 @@ impl Health {
     pub(super) fn is_in_the_balance(&self) -> bool {
         match self.standing {
             Standing::Up => !self.losses.is_empty(),
-            Standing::Down => self.outage.as_ref().is_some_and(|course| course.recovering.is_some()),
+            Standing::Down => self.is_recovering(),
             Standing::Unknown | Standing::Behind => false,
         }
     }
@@ -248,7 +250,7 @@ impl Health {
         }
         self.fresh_from = now;
         if let Some(course) = &mut self.outage {
-            course.recovering = None;
+            course.relapse();
         }
     }
 
@@ -261,8 +263,10 @@ impl Health {
 
     /// So much time was not measured.
     pub(super) fn handle_unmeasured(&mut self, time: Duration) {
-        if let Some(course) = self.course() {
-            course.outage.unmeasured += time;
+        match self.course() {
+            Some(Course { recovering: Some(recovery), .. }) => recovery.unmeasured += time,
+            Some(course) => course.outage.unmeasured += time,
+            None => {}
         }
     }
 
@@ -337,6 +341,7 @@ impl Health {
                 self.pass(seen, seen.seq);
                 out.push(Change::Reached(seen.arrived.wall));
             }
+            Standing::Down if self.is_recovering() => self.put_ahead(seen.seq, Told::Answered(seen)),
             Standing::Down => self.recover(seen, context, out),
             Standing::Up if seen.seq < self.passed => self.give_back(seen.seq, out),
             Standing::Up => {
@@ -348,19 +353,20 @@ impl Health {
 
     /// A late reply: the loss it takes back is none. Those before it are refuted with it, those after it stand.
     fn handle_late(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
-        if self.standing == Standing::Down {
-            self.give_back(seen.seq, out);
+        if let Some((_, told)) = self.ahead.iter_mut().find(|(seq, _)| *seq == seen.seq) {
+            *told = Told::Answered(seen);
+            return;
         }
-        let waits = self.ahead.iter_mut().find(|(seq, _)| *seq == seen.seq);
-        match (self.standing, waits) {
-            (Standing::Up, Some((_, told))) => *told = Told::Answered(seen),
-            (Standing::Up, None) if self.passed <= seen.seq => {
+        match self.standing {
+            Standing::Up if self.passed <= seen.seq => {
                 self.losses.retain(|loss| loss.seq > seen.seq);
                 self.note_answered(seen);
             }
-            (Standing::Up | Standing::Down | Standing::Behind | Standing::Unknown, _) => {
+            Standing::Down => {
+                self.give_back(seen.seq, out);
                 self.handle_answer(seen, context, out);
             }
+            Standing::Up | Standing::Behind | Standing::Unknown => self.handle_answer(seen, context, out),
         }
     }
 
@@ -397,7 +403,8 @@ impl Health {
         // A reply to a probe sent before the outage began says nothing of its end.
         let Some(course) = self.outage.as_mut().filter(|course| course.first <= seen.seq) else { return };
         let helped = course.new_id_at.is_some_and(|newest| context.inflight.first_after(newest) == Some(seen.seq));
-        let recovery = course.recovering.get_or_insert(Recovery { first: seen, count: 0, helped });
+        let recovery =
+            course.recovering.get_or_insert(Recovery { first: seen, count: 0, helped, unmeasured: Duration::ZERO });
         recovery.count += 1;
         if recovery.count < context.rules.up_after {
             return;
@@ -437,11 +444,8 @@ impl Health {
         match self.standing {
             Standing::Unknown => self.handle_early(loss),
             Standing::Behind => {}
-            Standing::Down => {
-                if let Some(course) = self.outage.as_mut() {
-                    course.handle_loss(&loss, context.rules, out);
-                }
-            }
+            Standing::Down if self.is_recovering() => self.put_ahead(loss.seq, Told::Lost(loss)),
+            Standing::Down => self.handle_further_loss(&loss, context, out),
             Standing::Up if loss.seq < self.passed => {}
             Standing::Up => self.put_ahead(loss.seq, Told::Lost(loss)),
         }
@@ -460,14 +464,23 @@ impl Health {
         self.ahead.insert(index, (seq, told));
     }
 
-    /// Takes up the verdicts whose turn has come: while up, those of probes before which none is open, and none while the parent's
-    /// word is awaited; else all of them.
+    fn handle_further_loss(&mut self, loss: &Loss, context: &Context<'_>, out: &mut Vec<Change>) {
+        if let Some(course) = self.outage.as_mut() {
+            course.handle_loss(loss, context.rules, out);
+        }
+    }
+
+    /// Whether there were replies, so far too few: they are counted in the order of their probes.
+    fn is_recovering(&self) -> bool {
+        self.standing == Standing::Down && self.outage.as_ref().is_some_and(|course| course.recovering.is_some())
+    }
+
+    /// Takes up the verdicts whose turn has come: while up or recovering, those of probes before which none is open, and none while
+    /// the parent's word is awaited; else all of them.
     fn settle(&mut self, context: &mut Context<'_>, out: &mut Vec<Change>) {
         while let Some((seq, _)) = self.ahead.first() {
             let is_up = self.standing == Standing::Up;
-            let is_waiting =
-                self.awaits_parent(context.rules) || context.inflight.oldest_open().is_some_and(|open| open <= *seq);
-            if is_up && is_waiting {
+            if self.awaits_parent(context.rules) || self.must_wait(*seq, context.inflight) {
                 return;
             }
             match self.ahead.remove(0).1 {
@@ -477,9 +490,21 @@ impl Health {
                     self.losses.push(loss);
                     self.judge(latest, context, out);
                 }
+                Told::Answered(seen) if self.is_recovering() => self.recover(seen, context, out),
+                Told::Lost(loss) if self.is_recovering() => self.handle_further_loss(&loss, context, out),
                 Told::Answered(seen) => self.handle_answer(seen, context, out),
                 Told::Lost(loss) => self.handle_loss(loss, context, out),
             }
+        }
+    }
+
+    /// Whether a verdict on an earlier probe is awaited that counts before the one on `seq`.
+    fn must_wait(&self, seq: u64, inflight: &mut Inflight) -> bool {
+        let recovery = self.outage.as_ref().and_then(|course| course.recovering);
+        match (self.standing, recovery) {
+            (Standing::Up, _) => inflight.oldest_open().is_some_and(|open| open <= seq),
+            (Standing::Down, Some(recovery)) => inflight.open_within(recovery.first.seq, seq).0 > 0,
+            (Standing::Down, None) | (Standing::Unknown | Standing::Behind, _) => false,
         }
     }
 
@@ -513,7 +538,7 @@ impl Health {
             course.explain(&Cause::NotResolved(Arc::clone(error)), &mut Vec::new());
         }
         self.standing = Standing::Down;
-        out.push(Change::Began(course.outage.clone()));
+        out.push(Change::Began(course.outage.clone(), first.seq, first.sent.wall));
         if course.wants_new_id(context.rules) {
             out.push(Change::NewId);
         }
@@ -600,13 +625,20 @@ impl Course {
         let cause = self.outage.cause.clone();
         self.count(loss);
         if self.recovering.is_some_and(|recovery| recovery.first.seq < loss.seq) {
-            self.recovering = None;
+            self.relapse();
         }
         if self.outage.cause != cause {
             out.push(Change::Amended(self.outage.clone()));
         }
         if self.wants_new_id(rules) {
             out.push(Change::NewId);
+        }
+    }
+
+    /// The replies in a row were too few.
+    fn relapse(&mut self) {
+        if let Some(recovery) = self.recovering.take() {
+            self.outage.unmeasured += recovery.unmeasured;
         }
     }
 
@@ -631,6 +663,8 @@ impl Course {
         self.outage.lost += open;
         self.outage.ended = Some(Bound { at: first.arrived.wall, earliest: Some(last.wall.min(first.arrived.wall)) });
         self.outage.lasted = self.lasted(first.arrived.mono);
+        // Gaps go by the clock that may be set.
+        self.outage.unmeasured = self.outage.unmeasured.min(self.outage.lasted);
         self.outage.new_id_helped |= helped;
         let seq = first.seq.max(self.last.seq + 1);
         self.over = Some(Over { seq, at: first.arrived.mono });

@@ -157,10 +157,11 @@ impl Monitor {
         if waits {
             self.kin.waiting.entry(parent).or_default().insert(id);
         }
-        if is_behind && !was_behind {
-            if let Some(leg) = leg_mut(&mut self.legs, parent) {
-                leg.health.handle_behind();
-            }
+        if is_behind
+            && !was_behind
+            && let Some(leg) = leg_mut(&mut self.legs, parent)
+        {
+            leg.health.handle_behind();
         }
         // A child may be a parent as well.
         self.follow_up(id, at);

@@ -455,8 +455,8 @@ impl Leg {
         let addr = self.addr();
         let line = match &change {
             Change::FirstReply(first) => Some(Event::FirstReply(*first)),
-            Change::Began(outage) => {
-                Some(Event::OutageBegan { seq: outage.first_seq, began: outage.began.at, cause: outage.cause.clone() })
+            Change::Began(outage, seq, sent) => {
+                Some(Event::OutageBegan { seq: *seq, began: *sent, cause: outage.cause.clone() })
             }
             Change::Ended(outage, seq) => {
                 Some(Event::OutageEnded { seq: *seq, began: outage.began.at, lasted: outage.lasted, lost: outage.lost })
@@ -466,7 +466,7 @@ impl Leg {
         out.records.extend(line.map(|event| self.record(at, addr, event)));
         match change {
             Change::FirstReply(first) => self.find(at, What::FirstReply(first), out),
-            Change::Began(outage) => self.find(at, What::OutageBegan(outage), out),
+            Change::Began(outage, ..) => self.find(at, What::OutageBegan(outage), out),
             Change::Amended(outage) => self.find(at, What::OutageAmended(outage), out),
             Change::Ended(outage, _) => {
                 if let Some(degraded) = &mut self.degraded {
@@ -485,10 +485,14 @@ impl Leg {
     }
 
     pub(super) fn state(&self) -> State {
-        match self.health.state() {
-            _ if self.paused.is_some() => State::Paused,
-            State::Up if self.degraded.as_ref().is_some_and(|degraded| degraded.is_degraded()) => State::Degraded,
-            state => state,
+        let state = self.health.state();
+        let is_degraded = || self.degraded.as_ref().is_some_and(|degraded| degraded.is_degraded());
+        if self.paused.is_some() {
+            State::Paused
+        } else if state == State::Up && is_degraded() {
+            State::Degraded
+        } else {
+            state
         }
     }
 

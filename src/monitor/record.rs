@@ -78,9 +78,9 @@ pub enum Event {
         /// The address probed from here on.
         new: Addr,
     },
-    /// Losses in a row have become an outage.
+    /// Losses in a row have become an outage, or the last one goes on.
     OutageBegan {
-        /// Number of the first lost probe.
+        /// Number of the first of these lost probes.
         seq: u64,
         /// When that was sent.
         began: Wall,

@@ -126,7 +126,8 @@ impl Schedule {
     /// From `now` on, probes follow one another at this pace.
     pub fn set_pace(&mut self, pace: Pace, now: Mono) {
         match pace {
-            Pace::Regular => self.realign(now),
+            // Not sooner than the next one would have been: the slot served last may have been close to one of the timetable.
+            Pace::Regular => self.realign(now.max(self.due)),
             Pace::Fast { every, .. } => {
                 self.pace = pace;
                 self.due = self.due.min(now + every);

@@ -118,6 +118,9 @@ pub enum Host {
     Name(Arc<str>),
 }
 
+/// The name that means the default route's next hop. `@gateway%eth0` means that of the default route through one interface.
+pub const GATEWAY: &str = "@gateway";
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -152,6 +152,11 @@ impl Rtt {
         Duration::from_nanos(self.max)
     }
 
+    /// That of the newest reply; zero before the first.
+    pub fn last(&self) -> Duration {
+        Duration::from_nanos(self.last)
+    }
+
     /// The mean; `None` before the first.
     pub fn mean(&self) -> Option<Duration> {
         self.sum.checked_div(self.count).map(Duration::from_nanos)

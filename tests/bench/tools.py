@@ -351,6 +351,7 @@ def common_arguments(work: Work, place: Path) -> list[str]:
 def configuration(work: Work, log: Path, log_format: str) -> str:
     head = f'[defaults]\ninterval = "{1000 // work.rate}ms"\ntimeout = "{TIMEOUT_S}s"\n\n'
     head += f'[log]\ndir = "{log}"\nlayout = "combined"\nformat = "{log_format}"\n'
+    head += f'[ledger]\npath = "{log.parent / "ledger.db"}"\n[control]\nsocket = "{log.parent / "control.sock"}"\n'
     return head + "".join(f'\n[[target]]\nhost = "{address}"\n' for address in work.addresses())
 
 

@@ -47,7 +47,8 @@ impl Shelf {
     pub(crate) fn start(&self, namespace: &Namespace, keys: &str, config: &str) -> Program {
         let dir = program::directory();
         let log = format!("[log]\ndir = {:?}\nformat = \"json\"\n{keys}\n", self.0);
-        fs::write(dir.path().join("pingtest.toml"), log + config).expect("the directory is ours");
+        fs::write(dir.path().join("pingtest.toml"), log + &program::kept_here(config) + config)
+            .expect("the directory is ours");
         Program::start_in(dir, namespace, Rights::Root, &["run", "--config", "pingtest.toml"])
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::net::Namespace;
-use crate::support::program::{self, Daemon, Program, Rights};
+use crate::support::program::{self, Daemon, Program, Rights, kept_here};
 
 /// What the help promises, whatever is under way.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -66,8 +66,8 @@ fn a_log_directory_that_cannot_be_made_is_told_and_nothing_starts() {
     let Some(host) = Namespace::new() else { return };
     let dir = program::directory();
     fs::write(dir.path().join("occupied"), "").expect("the directory is ours");
-    fs::write(dir.path().join("c.toml"), "[log]\ndir = \"occupied/log\"\n[[target]]\nhost = \"127.0.0.1\"\n")
-        .expect("the directory is ours");
+    let config = "[log]\ndir = \"occupied/log\"\n[[target]]\nhost = \"127.0.0.1\"\n";
+    fs::write(dir.path().join("c.toml"), kept_here("") + config).expect("the directory is ours");
     let ended = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]).ended(STOPS_WITHIN);
     assert_eq!(ended.code, Some(78), "{ended:?}");
     assert!(ended.stderr.contains("occupied/log"), "{}", ended.stderr);
@@ -80,7 +80,7 @@ fn said(host: &Namespace, level: &str, rust_log: Option<&str>) -> [String; 2] {
     let config = format!(
         "[log]\ndir = \"log\"\n[diagnostics]\nfile = \"log/own.txt\"\nlevel = \"{level}\"\n[[target]]\nhost = \"127.0.0.1\"\n"
     );
-    fs::write(dir.path().join("c.toml"), config).expect("the directory is ours");
+    fs::write(dir.path().join("c.toml"), kept_here("") + &config).expect("the directory is ours");
     let mut command = host.command("env");
     command.args(rust_log.map(|filter| format!("RUST_LOG={filter}"))).arg(env!("CARGO_BIN_EXE_pingtest"));
     let mut run = Program::spawn(dir, command, &["run", "--config", "c.toml"]);
@@ -120,7 +120,7 @@ fn a_file_for_diagnostics_that_cannot_be_opened_is_told_and_nothing_starts() {
     let dir = program::directory();
     fs::create_dir(dir.path().join("occupied")).expect("the directory is ours");
     let config = "[log]\ndir = \"log\"\n[diagnostics]\nfile = \"occupied\"\n[[target]]\nhost = \"127.0.0.1\"\n";
-    fs::write(dir.path().join("c.toml"), config).expect("the directory is ours");
+    fs::write(dir.path().join("c.toml"), kept_here("") + config).expect("the directory is ours");
     let mut run = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]);
     let ended = run.ended(STOPS_WITHIN);
     assert_eq!(ended.code, Some(78), "{ended:?}");
@@ -136,7 +136,7 @@ fn a_second_one_on_the_same_directory_is_refused_by_name_while_ping_may_write_th
     let logs = daemon.program.dir().join("log");
     let dir = program::directory();
     let other = format!("[log]\ndir = {logs:?}\n[[target]]\nhost = \"127.0.0.2\"\n");
-    fs::write(dir.path().join("c.toml"), other).expect("the directory is ours");
+    fs::write(dir.path().join("c.toml"), kept_here("") + &other).expect("the directory is ours");
     let ended = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]).ended(STOPS_WITHIN);
     assert_eq!(ended.code, Some(78), "{ended:?}");
     let (dir, process) = (logs.to_str().expect("a plain path"), daemon.program.id().to_string());

@@ -9,6 +9,7 @@ mod support;
 #[cfg(debug_assertions)]
 mod clocks;
 mod daemon;
+mod gateway;
 mod identity;
 mod names;
 mod network;
@@ -18,3 +19,4 @@ mod router;
 mod scale;
 mod simnet;
 mod stall;
+mod status;

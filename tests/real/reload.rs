@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::line::{self, Line};
 use crate::support::net::Namespace;
-use crate::support::program::{self, Daemon, Program, Rights};
+use crate::support::program::{self, Daemon, Program, Rights, kept_here};
 
 fn targets(hosts: &[(&str, &str)]) -> String {
     let targets = hosts.iter().map(|(name, host)| format!("[[target]]\nname = \"{name}\"\nhost = \"{host}\"\n"));
@@ -49,11 +49,11 @@ fn a_bad_file_is_told_with_its_line_and_changes_nothing() {
     let Some(host) = Namespace::new() else { return };
     let mut daemon = Daemon::start(&host, Rights::Root, &targets(&[KEPT, GONE]));
     daemon.expect_of_all(&["kept", "gone"], "reply");
-    // Behind the seven lines of [log].
+    // Behind the eleven lines of [log], [ledger] and [control].
     daemon.reload("[defaults]\ninterval = \"soon\"\n[[target]]\nhost = \"127.0.0.3\"\ntimout = \"1s\"\n");
     daemon.program.wait_for("stderr", "complaint", |text| {
         let tells = |place: &str, key: &str| text.lines().any(|line| line.contains(place) && line.contains(key));
-        tells("pingtest.toml:9:", "interval") && tells("pingtest.toml:12:", "timout")
+        tells("pingtest.toml:13:", "interval") && tells("pingtest.toml:16:", "timout")
     });
     let told = daemon.lines().len();
     for name in ["kept", "gone"] {
@@ -74,7 +74,7 @@ fn another_layout_of_the_log_loses_no_line() {
     let path = dir.path().join("c.toml");
     let config = |layout: &str| {
         let log = format!("[log]\ndir = \"log\"\nformat = \"json\"\nlayout = \"{layout}\"\n");
-        fs::write(&path, log + &targets(&[KEPT])).expect("the directory is ours");
+        fs::write(&path, log + &kept_here("") + &targets(&[KEPT])).expect("the directory is ours");
     };
     config("combined");
     let mut run = Program::start_in(dir, &host, Rights::Root, &["run", "--config", "c.toml"]);

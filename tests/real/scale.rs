@@ -18,8 +18,8 @@ fn two_thousand_targets_a_second_write_two_thousand_files_through_512_descriptor
     let dir = program::directory();
     let addrs: Vec<_> = (0..TARGETS).map(|index| format!("127.1.{}.{}", index / 250, 1 + index % 250)).collect();
     let targets: String = addrs.iter().map(|addr| format!("[[target]]\nhost = \"{addr}\"\n")).collect();
-    fs::write(dir.path().join("c.toml"), format!("[log]\ndir = \"log\"\nformat = \"json\"\n{targets}"))
-        .expect("the directory is ours");
+    let config = format!("[log]\ndir = \"log\"\nformat = \"json\"\n{}{targets}", program::kept_here(""));
+    fs::write(dir.path().join("c.toml"), config).expect("the directory is ours");
     let mut command = host.command("prlimit");
     command.arg("--nofile=512:512").arg(env!("CARGO_BIN_EXE_pingtest"));
     let mut run = Program::spawn(dir, command, &["run", "--config", "c.toml"]);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingtest::monitor::Monitor;
-use pingtest::monitor::outage::BURST_INTERVAL;
+use pingtest::monitor::finding::{Finding, What};
+use pingtest::monitor::outage::{BURST_INTERVAL, State};
 use pingtest::monitor::record::{AnswerKind, Event, Lateness, Reason, Record};
 use pingtest::monitor::target::{Name, Target};
 use pingtest::monitor::time::{Boot, Mono, Now};
@@ -33,6 +34,16 @@ enum Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     books: BTreeMap<Name, Book>,
+    findings: BTreeMap<Name, Found>,
+}
+
+/// What was found out about a target so far.
+#[derive(Debug, Default)]
+struct Found {
+    is_watched: bool,
+    is_down: bool,
+    is_gap_open: bool,
+    state: Option<State>,
 }
 
 #[derive(Debug)]
@@ -83,6 +94,7 @@ impl Ledger {
     /// The target was down when an earlier process ended.
     pub(crate) fn handle_carried_outage(&mut self, name: &Name) {
         self.books.get_mut(name).expect("a target that was carried over has its book").is_down = true;
+        self.findings.entry(name.clone()).or_default().is_down = true;
     }
 
     /// A probe was handed out.
@@ -106,6 +118,42 @@ impl Ledger {
         if let Some(book) = self.books.get_mut(&record.target.name) {
             book.handle_record(record, now);
         }
+    }
+
+    /// Something was found out: it fits what was found out before.
+    pub(crate) fn handle_finding(&mut self, finding: &Finding) {
+        let found = self.findings.entry(finding.target.name.clone()).or_default();
+        match &finding.what {
+            What::Watched => {
+                assert!(!std::mem::replace(&mut found.is_watched, true), "watched already: {finding:?}");
+            }
+            What::Unwatched => {
+                assert!(found.is_watched && !found.is_gap_open, "{finding:?}");
+                *found = Found::default();
+            }
+            What::StateChanged { from, to } => {
+                assert!(*from != State::Suspect && *to != State::Suspect && from != to, "{finding:?}");
+                assert!(found.state.is_none_or(|state| state == *from), "it was {:?}: {finding:?}", found.state);
+                found.state = Some(*to);
+            }
+            What::OutageBegan(outage) => {
+                assert!(!std::mem::replace(&mut found.is_down, true), "down already: {finding:?}");
+                assert!(outage.ended.is_none() && outage.lost > 0, "{finding:?}");
+            }
+            What::OutageAmended(_) | What::FirstReply(_) => {}
+            What::OutageEnded(outage) => {
+                assert!(std::mem::replace(&mut found.is_down, false), "not down: {finding:?}");
+                assert!(outage.ended.is_some() && outage.unmeasured <= outage.lasted, "{finding:?}");
+            }
+            What::AddressChanged { old, new } => assert_ne!(old, new),
+            What::GapBegan { .. } => {
+                assert!(!std::mem::replace(&mut found.is_gap_open, true), "a gap is open: {finding:?}");
+            }
+            What::GapEnded { .. } => {
+                assert!(std::mem::replace(&mut found.is_gap_open, false), "no gap is open: {finding:?}");
+            }
+        }
+        assert!(found.is_watched || finding.what == What::Unwatched, "not watched: {finding:?}");
     }
 
     /// The windows say the same as the records, and their counts add up.

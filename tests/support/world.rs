@@ -289,7 +289,8 @@ impl<N: Network> World<N> {
                         Pause::Begin => self.monitor.handle_pause(&name, now),
                         Pause::End => self.monitor.handle_resume(&name, now),
                     };
-                    done.expect("the scenario names its targets");
+                    // A reload in the same turn may have removed it.
+                    let _ = done;
                 }
                 Command::Stop => stop = true,
             }
@@ -400,7 +401,9 @@ impl<N: Network> World<N> {
         let now = self.clocks.now();
         self.records[from..].iter().for_each(|record| self.ledger.handle_record(record, now.mono));
         self.monitor.poll_notices(&mut self.notices);
+        let from = self.findings.len();
         self.monitor.poll_findings(&mut self.findings);
+        self.findings[from..].iter().for_each(|finding| self.ledger.handle_finding(finding));
     }
 
     fn target(&self, probe: &Probe) -> &Arc<Target> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::config::Environment;
 use crate::config::error::Problem;
 use crate::config::file;
 use crate::config::reader::{Field, Written};
 use crate::config::value::{self, MIN_MAX_SIZE, bytes_spelled};
+use crate::config::{Environment, first};
 
 /// The directory for log files where neither `log.dir` nor systemd says.
 pub const DEFAULT_LOG_DIR: &str = "/var/log/pingtest";
@@ -119,7 +119,7 @@ pub(crate) fn log(written: file::Log, environment: &Environment, problems: &mut 
     let sync = written.sync.check(|text| value::sync(&text), problems);
     problems.extend(budget_problem(&max_size, &max_total));
     let max_total = max_total.value().copied().unwrap_or(NonZeroU64::new(DEFAULT_MAX_TOTAL));
-    let default_dir = || environment.first_logs_directory().unwrap_or_else(|| DEFAULT_LOG_DIR.into());
+    let default_dir = || first(environment.logs_directory.as_ref()).unwrap_or_else(|| DEFAULT_LOG_DIR.into());
     Log {
         dir: dir.value().cloned().unwrap_or_else(default_dir),
         layout: layout.value().copied().unwrap_or(Layout::PerTarget),
@@ -198,16 +198,22 @@ fn compress(text: &str) -> value::Result<Compress> {
 pub(crate) fn diagnostics(written: file::Diagnostics, log_dir: &Path, problems: &mut Vec<Problem>) -> Diagnostics {
     let rule = |text: String| {
         let path = value::file(&text)?;
-        if is_among_logs(&path, log_dir) {
-            return value::refuse(
-                r#"must not be among the logs, where it would be taken for one: give it another ending, such as ".txt", or another directory"#,
-            );
-        }
+        not_among_logs(&path, log_dir, ".txt")?;
         Ok(path)
     };
     let file = written.file.check(rule, problems);
     let level = written.level.check(|text| level(&text), problems);
     Diagnostics { file: file.into_value(), level: level.value().copied().unwrap_or(DEFAULT_LEVEL) }
+}
+
+/// Refuses a path, as it is written, that a live or rotated file of a log in `log_dir` might have. `ending` is one that would do.
+pub(super) fn not_among_logs(path: &Path, log_dir: &Path, ending: &str) -> value::Result<()> {
+    if is_among_logs(path, log_dir) {
+        return value::refuse(format!(
+            "must not be among the logs, where it would be taken for one: give it another ending, such as \"{ending}\", or another directory"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a path, as it is written, is one that a live or rotated file of a log in `dir` might have.

@@ -63,7 +63,10 @@ impl Program {
         let [stdout, stderr] =
             ["stdout", "stderr"].map(|name| File::create(dir.path().join(name)).expect("the directory is ours"));
         command.args(args).current_dir(dir.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        let child = command.env_remove("LOGS_DIRECTORY").env_remove("RUST_LOG").spawn();
+        for variable in ["LOGS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
+        let child = command.spawn();
         Self { dir, child: child.expect("the program can be started") }
     }
 
@@ -213,11 +216,21 @@ impl Daemon {
     }
 }
 
-/// A configuration that says nothing of the log: that is one JSON file, `log/pingtest.log`.
+/// A configuration that says nothing of the log: that is one JSON file, `log/pingtest.log`. Ledger and control socket are off unless it
+/// says otherwise.
 pub(crate) fn write_config(dir: &Path, config: &str) {
     // One file, whatever its size and whatever day it is: what becomes of files has tests of its own.
     let log = "[log]\ndir = \"log\"\nlayout = \"combined\"\nformat = \"json\"\nrotate = \"never\"\nmax_size = 0\nmax_total = 0\n";
-    fs::write(dir.join("pingtest.toml"), format!("{log}{config}")).expect("the directory is ours");
+    let kept = kept_here(config);
+    fs::write(dir.join("pingtest.toml"), format!("{log}{kept}{config}")).expect("the directory is ours");
+}
+
+/// Four lines that keep ledger and control socket away from this machine's own places, where `config` says nothing of them: there are
+/// none.
+pub(crate) fn kept_here(config: &str) -> String {
+    let off = [("[ledger]", "path"), ("[control]", "socket")];
+    let unsaid = off.iter().filter(|(table, _)| !config.contains(table));
+    unsaid.map(|(table, key)| format!("{table}\n{key} = \"off\"\n")).collect()
 }
 
 /// A new directory that everybody may write to.

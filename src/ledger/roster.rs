@@ -1,0 +1,156 @@
+//! The targets the thread has heard of, each by a number, and how each stands as far as it is in the file.
+
+use std::collections::HashMap;
+
+use super::counts::{Count, Losses, Tally};
+use crate::monitor::finding::{Finding, Gap, What};
+use crate::monitor::outage::{Carried, Outage, State};
+use crate::monitor::target::{Label, Name};
+use crate::monitor::time::Wall;
+
+/// All of them. Names are few and stay.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    entries: Vec<Entry>,
+    /// Whose a name is: of several targets of a name the last one watched.
+    by_name: HashMap<Name, usize>,
+    by_label: HashMap<(Name, String), usize>,
+}
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) label: Label,
+    pub(super) host: String,
+    /// Its key in the file, once it is there.
+    pub(super) key: Option<i64>,
+    losses: Losses,
+    standing: Standing,
+}
+
+/// How a target stands, as the file has it.
+#[derive(Debug, Default)]
+struct Standing {
+    watched: Option<Wall>,
+    state: Option<State>,
+    outage: Option<Outage>,
+    gap: Option<(Wall, Gap)>,
+}
+
+impl Roster {
+    /// The number of a target that was heard of.
+    pub(super) fn number(&self, label: &Label) -> Option<usize> {
+        let host = label.host.to_string();
+        match self.by_name.get(&label.name) {
+            Some(&number) if self.entries[number].host == host => Some(number),
+            Some(_) | None => self.by_label.get(&(label.name.clone(), host)).copied(),
+        }
+    }
+
+    /// The number of a target, which has its name from here on.
+    fn enter(&mut self, label: &Label) -> usize {
+        if let Some(number) = self.number(label) {
+            self.by_name.insert(label.name.clone(), number);
+            return number;
+        }
+        let host = label.host.to_string();
+        let next = self.entries.len();
+        self.by_label.insert((label.name.clone(), host.clone()), next);
+        self.by_name.insert(label.name.clone(), next);
+        let (losses, standing) = (Losses::default(), Standing::default());
+        self.entries.push(Entry { label: label.clone(), host, key: None, losses, standing });
+        next
+    }
+
+    /// What a verdict adds, and to which target; `None` where it adds nothing, [`Unknown`] where nobody has heard of the target.
+    pub(super) fn count(&mut self, tally: &Tally) -> Result<Option<(usize, Count)>, Unknown> {
+        let &number = self.by_name.get(&tally.name).ok_or(Unknown)?;
+        Ok(self.entries[number].losses.count(tally).map(|count| (number, count)))
+    }
+
+    /// Hears of a finding as it comes, before it is in the file.
+    pub(super) fn hear(&mut self, finding: &Finding) {
+        let number = self.enter(&finding.target);
+        if finding.what == What::Watched {
+            // The numbers of its probes begin with 1 again.
+            self.entries[number].losses.forget();
+        }
+    }
+
+    /// What an earlier process knew of its targets is how they stand.
+    pub(super) fn carry(&mut self, configured: &[Label], carried: &[Carried]) {
+        for label in configured {
+            self.enter(label);
+        }
+        for known in carried {
+            if let Some(&number) = self.by_label.get(&(known.name.clone(), known.host.clone())) {
+                let standing = &mut self.entries[number].standing;
+                (standing.state, standing.outage) = (Some(known.state), known.outage.clone());
+            }
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn set_key(&mut self, number: usize, key: i64) {
+        self.entries[number].key = Some(key);
+    }
+
+    /// Another file may have other keys.
+    pub(super) fn forget_keys(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.key = None);
+    }
+
+    /// The state that a target has before this process has found out one.
+    pub(super) fn state(&self, number: usize) -> Option<State> {
+        self.entries[number].standing.state
+    }
+
+    /// A finding is in the file.
+    pub(super) fn settle(&mut self, finding: &Finding) {
+        if let Some(number) = self.number(&finding.target) {
+            self.entries[number].standing.settle(finding);
+        }
+    }
+
+    /// What a fresh file has to be told first.
+    pub(super) fn standings(&self, now: Wall) -> Vec<Finding> {
+        self.entries.iter().flat_map(|entry| entry.standings(now)).collect()
+    }
+}
+
+/// A target nobody has heard of.
+#[derive(Debug)]
+pub(super) struct Unknown;
+
+impl Entry {
+    fn standings(&self, now: Wall) -> impl Iterator<Item = Finding> {
+        let standing = &self.standing;
+        let watched = standing.watched.map(|at| (at, What::Watched));
+        let outage = standing.outage.clone().map(|outage| (now, What::OutageAmended(outage)));
+        let gap = standing.gap.map(|(from, why)| (now, What::GapBegan { from, why }));
+        let of = |(at, what)| Finding { at, target: self.label.clone(), addr: None, what };
+        watched.into_iter().chain(outage).chain(gap).map(of)
+    }
+}
+
+impl Standing {
+    fn settle(&mut self, finding: &Finding) {
+        match &finding.what {
+            What::Watched => self.watched = Some(finding.at),
+            What::Unwatched => *self = Self::default(),
+            What::StateChanged { to, .. } => self.state = Some(*to),
+            What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => {
+                let is_last = self.outage.as_ref().is_none_or(|last| last.began.at <= outage.began.at);
+                if is_last {
+                    self.outage = outage.ended.is_none().then(|| outage.clone());
+                }
+            }
+            What::GapBegan { from, why } => self.gap = Some((*from, *why)),
+            What::GapEnded { .. } => self.gap = None,
+            What::FirstReply(_) | What::AddressChanged { .. } => {}
+        }
+    }
+}
