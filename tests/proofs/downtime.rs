@@ -189,7 +189,7 @@ fn change(time: &Range<Duration>) -> String {
 /// Of either family by turns of ten, so that each shape is met in both.
 fn addr(index: u16) -> IpAddr {
     let [high, low] = (index + 1).to_be_bytes();
-    if index / 10 % 2 == 0 {
+    if (index / 10).is_multiple_of(2) {
         Ipv4Addr::new(10, 1, high, low).into()
     } else {
         Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, index + 1).into()

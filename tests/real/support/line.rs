@@ -21,7 +21,9 @@ pub(crate) struct Line {
     pub(crate) count: Option<u64>,
     pub(crate) sent: Option<String>,
     /// How long an outage lasted, or it took until a first reply.
+    #[allow(dead_code, reason = "for the proofs")]
     pub(crate) lasted_s: Option<f64>,
+    #[allow(dead_code, reason = "a key of the contract that no test asks for")]
     pub(crate) hint: Option<String>,
 }
 
