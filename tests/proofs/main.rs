@@ -14,6 +14,7 @@
 mod support;
 
 mod account;
+mod asked;
 mod capture;
 mod confusion;
 mod details;
@@ -22,6 +23,7 @@ mod downtime;
 mod findings;
 mod full_disk;
 mod kills;
+mod lateness;
 mod load;
 mod log;
 mod matrix;
@@ -33,6 +35,7 @@ mod rtt;
 mod shelf;
 mod slow_disk;
 mod stage;
+mod storm;
 mod taken_away;
 mod truth;
 mod weather;
