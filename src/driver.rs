@@ -17,6 +17,7 @@ use crate::clock::{self, Alarm};
 use crate::icmp::engine::{self, Engine, Incoming, Load};
 use crate::monitor::finding::Finding;
 use crate::monitor::identity::{Identity, TargetId};
+use crate::monitor::outage::Carried;
 use crate::monitor::record::{Record, SendError};
 use crate::monitor::sample::{Arrival, Sample};
 use crate::monitor::schedule::LOADED;
@@ -109,6 +110,8 @@ pub enum Flushed {
 pub struct Setup<O> {
     /// The targets to begin with.
     pub targets: Vec<Arc<Target>>,
+    /// What an earlier process knew of them.
+    pub carried: Vec<Carried>,
     /// When they start.
     pub start: Start,
     /// What tells our probes from others'.
@@ -208,7 +211,7 @@ enum Flow {
 
 impl<O: Outlet> Driver<O> {
     fn new(setup: Setup<O>) -> io::Result<Self> {
-        let Setup { targets, start, secrets, commands, outlet } = setup;
+        let Setup { targets, carried, start, secrets, commands, outlet } = setup;
         let now = clock::now();
         let mut driver = Self {
             monitor: Monitor::new(Identity::new(secrets.key), start, now),
@@ -227,6 +230,7 @@ impl<O: Outlet> Driver<O> {
             engine_notices: Vec::new(),
         };
         driver.set_targets(&targets, now)?;
+        driver.monitor.handle_carried(&carried, now);
         Ok(driver)
     }
 

@@ -64,12 +64,12 @@ async fn run(request: Request) -> Result<Outcome, Error> {
     let (monitor, patience) = loop {
         tokio::select! {
             ended = &mut parts.driver.ended => {
-                parts.log_ended().await;
+                parts.ended().await;
                 break (ended.map_err(|_| Error::Died("probing"))??, Duration::MAX);
             }
             Some(told) = parts.notices.recv() => match told {
                 Told::Log(file::Notice::StdoutClosed) => break (parts.stop().await?, IMPATIENT),
-                told @ (Told::Driver(_) | Told::Log(_)) => daemon::tell(&told),
+                told @ (Told::Driver(_) | Told::Found(_) | Told::Log(_) | Told::Ledger(_) | Told::Hook(_)) => daemon::tell(&told),
             },
             _ = signals.recv() => break (parts.stop().await?, IMPATIENT),
             () = &mut deadline => break (parts.stop().await?, Duration::MAX),

@@ -2,7 +2,7 @@
 //!
 //! It knows states by their colours only.
 
-use std::fmt::Write;
+use std::iter;
 
 use crate::monitor::outage::State;
 
@@ -50,32 +50,43 @@ pub(super) fn lay_out(rows: &[Row], view: &View, out: &mut String) {
     let mut widths = TITLES.map(str::len);
     for (_, cells) in rows {
         for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(chars(cell));
         }
     }
-    push(cut(&aligned(&titles, &widths), view.width), out);
+    push(cut(aligned(&titles, &widths), view.width), out);
     for (state, cells) in rows {
-        let line = cut(&aligned(cells, &widths), view.width);
+        let line = cut(aligned(cells, &widths), view.width);
         push(coloured(line, *state, &cells[0], view.colour), out);
     }
 }
 
 fn aligned(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
-    let mut line = String::with_capacity(160);
+    let mut line = String::with_capacity(widths.iter().sum::<usize>() + COLUMNS * GAP.len());
     for ((cell, width), align) in cells.iter().zip(widths).zip(ALIGNED) {
-        // A String takes everything.
-        let _ = match align {
-            Align::Left => write!(line, "{cell:<width$}{GAP}"),
-            Align::Right => write!(line, "{cell:>width$}{GAP}"),
-        };
+        let blank = iter::repeat_n(' ', width.saturating_sub(chars(cell)));
+        match align {
+            Align::Left => {
+                line.push_str(cell);
+                line.extend(blank);
+            }
+            Align::Right => {
+                line.extend(blank);
+                line.push_str(cell);
+            }
+        }
+        line.push_str(GAP);
     }
-    line.truncate(line.trim_end().len());
+    line.truncate(line.trim_end_matches(' ').len());
     line
 }
 
+fn chars(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
+}
+
 /// As much as there is room for, with a sign where there was more.
-pub(super) fn cut(line: &str, width: Option<usize>) -> String {
-    let Some(width) = width.filter(|width| line.chars().count() > *width) else { return line.to_owned() };
+pub(super) fn cut(line: String, width: Option<usize>) -> String {
+    let Some(width) = width.filter(|width| chars(&line) > *width) else { return line };
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 

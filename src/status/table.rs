@@ -21,7 +21,7 @@ where
     let targets = answer.targets.as_deref().unwrap_or_default();
     let now = answer.now.as_deref().and_then(time);
     let mut ranked: Vec<Ranked> = targets.iter().map(|target| Ranked::new(target, now)).collect();
-    ranked.sort_by_key(Ranked::key);
+    ranked.sort_by_cached_key(Ranked::key);
     let mut head = vec![summary(answer, &ranked, now, zone)];
     head.extend([("log", &answer.log), ("ledger", &answer.ledger)].into_iter().filter_map(trouble));
     // Above the rows is the line of titles, below them how many there is no room for.
@@ -29,7 +29,7 @@ where
     let shown = if ranked.len() > room { room.saturating_sub(1) } else { ranked.len() };
     let rows: Vec<_> = ranked[..shown].iter().map(|ranked| (ranked.state, cells(ranked, now, zone))).collect();
     let mut out = String::new();
-    head.iter().for_each(|line| push(cut(line, view.width), &mut out));
+    head.into_iter().for_each(|line| push(cut(line, view.width), &mut out));
     if !ranked.is_empty() {
         lay_out(&rows, view, &mut out);
     }
@@ -43,16 +43,19 @@ where
 struct Ranked<'a> {
     target: &'a Target<'a>,
     state: Option<State>,
+    since: Option<DateTime<FixedOffset>>,
     lasted: Option<TimeDelta>,
 }
 
 impl<'a> Ranked<'a> {
     fn new(target: &'a Target<'a>, now: Option<DateTime<FixedOffset>>) -> Self {
+        let since = target.outage.as_ref().map(|outage| &outage.began).or(target.since.as_ref());
+        let since = since.and_then(|since| time(since));
         let lasted = match &target.outage {
             Some(outage) => seconds(outage.lasted_s),
-            None => target.since.as_deref().and_then(time).zip(now).map(|(since, now)| now - since),
+            None => since.zip(now).map(|(since, now)| now - since),
         };
-        Self { target, state: State::of_word(&target.state), lasted }
+        Self { target, state: State::of_word(&target.state), since, lasted }
     }
 
     /// The worst first; of these the longest down, the most lost, by name.
@@ -127,14 +130,13 @@ where
     Z::Offset: Display,
 {
     let target = ranked.target;
-    let since = target.outage.as_ref().map(|outage| &outage.began).or(target.since.as_ref());
     let answered = target.answered.as_deref().and_then(time).zip(now).map(|(answered, now)| ago(now - answered));
     let state = ranked.state.map_or_else(|| printable(&target.state), |state| shown_as(state).to_owned());
     [
         state,
         printable(&target.name),
         address(target),
-        or_dash(since.and_then(|since| time(since)).map(|since| local(since, zone))),
+        or_dash(ranked.since.map(|since| local(since, zone))),
         or_dash(ranked.lasted.map(span)),
         or_dash(target.loss.map(|loss| format!("{:.2}%", loss * 100.0))),
         or_dash(target.rtt_ms.map(round_trips)),
