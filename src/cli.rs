@@ -22,6 +22,7 @@ use crate::logging;
 use crate::manual;
 use crate::monitor::inflight::WAIT_AT_MOST;
 use crate::monitor::target::{Addr, Family, Host, Interface, MIN_TIMEOUT, Name, SocketOptions, Target};
+use crate::outages;
 use crate::ping::{self, Outcome, Request};
 use crate::sink::file::{Output, Place};
 use crate::sink::line::{self, Format, Labels, StampFormat, Style};
@@ -50,8 +51,8 @@ mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "pingtest", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 a target of ping never answered, a log cannot be read or the daemon does not do as asked, \
-    64 wrong usage, 70 a bug, 77 not allowed to open ICMP sockets, 78 bad configuration."
+    after_help = "Exit codes: 0 ok, 1 a target of ping never answered, a log or the ledger cannot be read or the daemon does not do \
+    as asked, 64 wrong usage, 70 a bug, 77 not allowed to open ICMP sockets, 78 bad configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -87,6 +88,10 @@ enum Command {
     Pause(OrderArgs),
     /// Have the running daemon probe paused targets again
     Resume(OrderArgs),
+    /// Tell of outages: when, how long, why, availability of the measured time, and what recurs
+    ///
+    /// From the ledger; the daemon need not run. Times are local, as log takes them. Without bounds all of the ledger is told.
+    Outages(Box<OutagesArgs>),
     /// Print the manual page
     Man,
     /// Print completions for a shell
@@ -177,6 +182,28 @@ struct DaemonArgs {
 }
 
 #[derive(Debug, Args)]
+struct OutagesArgs {
+    /// From when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only this target, and more of it
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    target: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The configuration file, which tells where the ledger is
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Read this ledger, without a configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    ledger: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct PingArgs {
     /// Addresses or names; @gateway is the next hop of the default route, @gateway%eth0 that of the one through eth0
     #[arg(value_name = "HOST", required = true, value_parser = host)]
@@ -251,6 +278,7 @@ fn run() -> ExitCode {
         Command::Status(args) => show_status(args),
         Command::Pause(args) => order(status::Order::Pause, args),
         Command::Resume(args) => order(status::Order::Resume, args),
+        Command::Outages(args) => outages(*args),
         Command::Man => printed(|out| manual::render(Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
@@ -404,6 +432,40 @@ impl DaemonArgs {
             complain(&format!("{}: the configuration has no control socket", self.config.display()));
             ExitCode::from(exit::NOT_ASKED)
         })
+    }
+}
+
+fn outages(args: OutagesArgs) -> ExitCode {
+    let range = match log::Range::parse(args.since.as_deref(), args.until.as_deref()) {
+        Ok(range) => range,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    let ledger = match args.ledger {
+        Some(ledger) => Some(ledger),
+        None => match config::load(&args.config, &daemon::environment()) {
+            Ok(settings) => settings.ledger.path,
+            Err(problems) => return misconfigured(&problems),
+        },
+    };
+    let Some(ledger) = ledger else {
+        complain(&format!("{}: no ledger is kept (ledger.path)", args.config.display()));
+        return ExitCode::from(exit::NOT_READ);
+    };
+    let format = if args.json { outages::Format::Json } else { outages::Format::Text };
+    let (since, until) = (range.since(), range.until());
+    let request = outages::Request { ledger, since, until, target: args.target, format };
+    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
+    match outages::run(&request, &mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the report has had enough.
+        Err(outages::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit::NOT_READ)
+        }
     }
 }
 

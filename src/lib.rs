@@ -21,6 +21,7 @@
 //! | [`log`] | `pingtest log`: files, packed or not → lines of a time, without reading all of them |
 //! | [`control`] | the control socket: requests and answers, the server in the daemon, the client outside of it |
 //! | [`status`] | `pingtest status`, `pause`, `resume`: what the daemon answers → a table |
+//! | [`outages`] | `pingtest outages`: the ledger → outages, availability of the measured time, what recurs |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
@@ -69,6 +70,7 @@ pub mod logging;
 mod manual;
 mod memory;
 pub mod monitor;
+pub mod outages;
 pub mod ping;
 pub mod resolve;
 pub mod sink;

@@ -44,6 +44,16 @@ impl Range {
         Self { since, until }
     }
 
+    /// From when; `None` from the beginning on.
+    pub fn since(&self) -> Option<Wall> {
+        self.since
+    }
+
+    /// Until when; `None` without an end.
+    pub fn until(&self) -> Option<Wall> {
+        self.until
+    }
+
     /// Whether it has no bounds.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
