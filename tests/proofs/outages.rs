@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::downtime::{Down, Fault, Place, Plan};
 use crate::findings::{self, Told};
+use crate::kept::{Kept, KeptOutage};
 use crate::stage::{self, Stage, say};
 use crate::support::journal::{Kind, Request};
 use crate::support::line::{self, Line};
@@ -37,11 +38,11 @@ fn a_thousand_outages_are_told_once_each_with_bounds_of_an_interval() {
     assert!(plan.downs() >= OUTAGES, "{} outages are too few", plan.downs());
     let Some(network) = Stage::new(&plan.script()) else { return };
     let dir = program::directory();
-    program::write_config(dir.path(), &plan.config());
+    program::write_config(dir.path(), &format!("[ledger]\npath = \"ledger.db\"\n{}", plan.config()));
     let pingtest = Program::start_in(dir, &network.namespace, Rights::Root, &["run", "--config", "pingtest.toml"]);
     wait::pause(TIME + AFTER);
     pingtest.signal(nix::sys::signal::Signal::SIGTERM);
-    let (lines, journal) = (stopped(pingtest), network.end());
+    let ((lines, kept), journal) = (stopped(pingtest), network.end());
     let told = findings::of_lines(&lines);
     let unmeasured = unmeasured(&lines);
     let mut proof = Proof { plan: plan.downs(), ..Proof::default() };
@@ -52,17 +53,18 @@ fn a_thousand_outages_are_told_once_each_with_bounds_of_an_interval() {
         let empty = BTreeSet::new();
         let truth =
             Truth { place, requests, ready: journal.ready, unmeasured: unmeasured.get(&name).unwrap_or(&empty) };
-        proof.add(&truth, told);
+        proof.add(&truth, told, kept.of(&name));
     }
     proof.count(&lines);
     say(&proof.to_string());
     proof.assert();
 }
 
-fn stopped(mut pingtest: Program) -> Vec<Line> {
+/// What it has told and kept.
+fn stopped(mut pingtest: Program) -> (Vec<Line>, Kept) {
     let ended = pingtest.ended(wait::PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    line::parse(&pingtest.text("log/pingtest.log"))
+    (line::parse(&pingtest.text("log/pingtest.log")), Kept::read(&pingtest.dir().join("ledger.db")))
 }
 
 /// The probes of each target that the program says it could not measure.
@@ -138,6 +140,8 @@ struct Proof {
     /// Outages of the plan, and those of them that the journal shows.
     plan: usize,
     seen: usize,
+    /// Those whose bounds in the ledger hold the truth.
+    held: usize,
     /// Outages that the weather made.
     by_weather: usize,
     /// Outages at whose edges the program could not measure, by its own word.
@@ -165,22 +169,31 @@ struct Bounds {
 struct Errors {
     /// As shares of the interval.
     shares: Vec<f64>,
-    /// Beyond an interval and the way of a reply, in ms; at most, below 0 where there is room.
+    /// Beyond an interval, in ms; below 0 within it.
     beyond_ms: Vec<f64>,
+    /// The same beyond an interval and a reply's way.
+    beyond_way_ms: Vec<f64>,
 }
 
 impl Proof {
-    fn add(&mut self, truth: &Truth<'_>, told: &[Told]) {
+    fn add(&mut self, truth: &Truth<'_>, told: &[Told], kept: &[KeptOutage]) {
         let runs = truth.runs();
         let unanswered = truth.requests.iter().filter(|request| answered(request).is_none()).count();
         self.single_losses += unanswered - runs.iter().map(|run| run.lost.len()).sum::<usize>();
-        if runs.len() != told.len() {
-            self.errors.push(format!("{}: {} outages, {} told", truth.place.addr, runs.len(), told.len()));
+        if runs.len() != told.len() || told.len() != kept.len() {
+            let (was, told, kept) = (runs.len(), told.len(), kept.len());
+            self.errors.push(format!("{}: {was} outages, {told} told, {kept} kept", truth.place.addr));
+        }
+        for (told, kept) in told.iter().zip(kept).filter(|(told, kept)| !is_same(told, kept)) {
+            self.errors.push(format!("{}: told and kept otherwise: {told:?}, {kept:?}", truth.place.addr));
         }
         let by_seq: BTreeMap<u16, &Told> = told.iter().map(|told| (wire(told.seq), told)).collect();
         for run in &runs {
             match by_seq.get(&run.lost[0].sequence) {
-                Some(told) => self.add_outage(truth, run, told),
+                Some(told) => {
+                    self.add_outage(truth, run, told);
+                    self.add_kept(truth, run, told, kept);
+                }
                 None => self.errors.push(format!("{}: not told, or not so: {run:?}, {told:?}", truth.place.addr)),
             }
         }
@@ -212,6 +225,21 @@ impl Proof {
         for (what, error) in [("began", began), ("ended", ended), ("cause", cause(truth.place, down, told))] {
             self.errors
                 .extend(error.err().map(|error| format!("{} {what} {error}: {told:?}, {run:?}", truth.place.addr)));
+        }
+    }
+
+    /// The truth lies between the bounds that the ledger has.
+    fn add_kept(&mut self, truth: &Truth<'_>, run: &Run<'_>, told: &Told, kept: &[KeptOutage]) {
+        let Some(down) = run.down else { return };
+        let (from, to) = (truth.instant(down.time.start), truth.instant(down.time.end));
+        let on_the_way = run.lost[0].at.saturating_sub(told.began);
+        let Some(kept) = kept.iter().find(|kept| is_same(told, kept)) else { return };
+        let begins = kept.began_earliest.is_some_and(|earliest| earliest <= from) && from <= kept.began + on_the_way;
+        let ends = kept.ended_earliest.is_some_and(|earliest| earliest <= to) && kept.ended.is_some_and(|at| to <= at);
+        if begins && ends {
+            self.held += 1;
+        } else {
+            self.errors.push(format!("{}: down from {from} to {to}, which is not within {kept:?}", truth.place.addr));
         }
     }
 
@@ -253,6 +281,14 @@ fn held_against_probes(run: &Run<'_>, told: &Told) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the ledger has what the lines tell.
+fn is_same(told: &Told, kept: &KeptOutage) -> bool {
+    /// Lines have milliseconds of how long an outage lasted.
+    const SHOWN: u64 = 1_000_000;
+    let ended = told.end.zip(kept.ended).is_some_and(|(end, at)| end.at.abs_diff(at) <= SHOWN);
+    told.began.abs_diff(kept.began) <= 1_000 && ended && told.end.is_some_and(|end| end.lost == kept.lost)
+}
+
 fn cause(place: &Place, down: &Down, told: &Told) -> Result<(), String> {
     let is_so = match down.fault {
         Fault::Silence => told.cause == "unanswered",
@@ -273,6 +309,7 @@ impl Errors {
         let off = (told as f64 - was as f64) / 1e9;
         self.shares.push(off / interval.as_secs_f64());
         self.beyond_ms.push((off - interval.as_secs_f64()) * 1e3);
+        self.beyond_way_ms.push((off - (interval + back).as_secs_f64()) * 1e3);
         let (least, most) = (-there.as_secs_f64(), (interval + SLACK.max(back + MACHINE)).as_secs_f64());
         if (least..=most).contains(&off) { Ok(()) } else { Err(format!("{off} s off, at most {most}")) }
     }
@@ -285,21 +322,25 @@ impl fmt::Display for Errors {
             values.sort_by(f64::total_cmp);
             values
         };
-        let (shares, beyond) = (sorted(&self.shares), sorted(&self.beyond_ms));
+        let [shares, beyond, way] = [&self.shares, &self.beyond_ms, &self.beyond_way_ms].map(|values| sorted(values));
         let Some(last) = shares.len().checked_sub(1) else { return f.write_str("none") };
         let [median, p99, max] = [0.5, 0.99, 1.0].map(|share| shares[(last as f64 * share).round() as usize] * 100.0);
-        let within = beyond.iter().filter(|beyond| **beyond <= SLACK.as_secs_f64() * 1e3).count();
-        write!(f, "median {median:.1} %, p99 {p99:.1} %, max {max:.1} % of the interval, ")?;
-        write!(f, "{:+.1} ms beyond one at most; within one and {SLACK:?}: {within} of {}", beyond[last], shares.len())
+        let within = beyond.partition_point(|beyond| *beyond <= SLACK.as_secs_f64() * 1e3);
+        write!(
+            f,
+            "median {median:.1} %, p99 {p99:.1} %, max {max:.1} % of an interval, {:+.1} ms beyond one and ",
+            way[last]
+        )?;
+        write!(f, "a reply's way at most; within one and {SLACK:?}: {within} of {}", shares.len())
     }
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plan, seen, by_weather, doubtful, single_losses, late, duplicates, .. } = self;
+        let Self { plan, seen, held, by_weather, doubtful, single_losses, late, duplicates, .. } = self;
         writeln!(
             f,
-            "{plan} outages: {seen} told as they were, {doubtful} where the machine was too slow to measure; {by_weather} more by \
+            "{plan} outages: {seen} told as they were, {held} with the truth between the ledger's bounds, {doubtful} where the machine was too slow to measure; {by_weather} more by \
              chance; {} errors",
             self.errors.len()
         )?;

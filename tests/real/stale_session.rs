@@ -1,8 +1,13 @@
 //! A firewall on the way that has had enough of a session: probes with another ICMP identifier get through where the old ones do not.
 
+use std::path::Path;
+
+use serde_json::Value;
+
 use crate::support::line::Line;
 use crate::support::net::Pair;
-use crate::support::program::{Daemon, Rights, with_either_socket};
+use crate::support::program::{self, Daemon, Rights, with_either_socket};
+use crate::support::wait::{self, PATIENCE};
 
 with_either_socket! {
     another_identifier_escapes_a_firewall_that_drops_the_old_one
@@ -31,9 +36,14 @@ fn config(keys: &str) -> String {
 fn another_identifier_escapes_a_firewall_that_drops_the_old_one(rights: Rights) {
     let Some(pair) = Pair::new() else { return };
     pair.far.nft(&RULES);
-    let mut daemon = Daemon::start(&pair.near, rights, &config(""));
+    let mut daemon = Daemon::start(&pair.near, rights, &format!("[ledger]\npath = \"ledger.db\"\n{}", config("")));
     for _ in 0..2 {
         daemon.expect_of_all(&TARGETS, "outage_ended");
+    }
+    let ledger = daemon.program.dir().join("ledger.db");
+    for target in TARGETS {
+        let helped = || is_told_to_have_helped(&ledger, target).then_some(());
+        wait::until(PATIENCE, helped).unwrap_or_else(|| panic!("not told that it helped {target}"));
     }
     let lines = daemon.stop();
     for target in TARGETS {
@@ -61,6 +71,15 @@ fn a_target_that_keeps_its_identifier_stays_down(rights: Rights) {
         let ended = lines.iter().find(|line| line.is(target, "outage_ended"));
         assert!(ended.is_none(), "{}", story(&lines, target));
     }
+}
+
+/// Whether the ledger says of the first outage that another identifier ended it.
+fn is_told_to_have_helped(ledger: &Path, target: &str) -> bool {
+    let ledger = ledger.to_str().expect("a plain path");
+    let told = program::run(&["outages", "--json", "--ledger", ledger, "--target", target]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
+    let first = &told["targets"][0]["outages"][0];
+    first["new_id_helped"] == true && first["new_ids"] == 1
 }
 
 /// What became of the target, in short.
