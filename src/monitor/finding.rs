@@ -36,7 +36,8 @@ pub enum What {
     },
     /// An outage began; or, if `fragments` is more than 1, the last one goes on. `began.at` names an outage among those of its target.
     OutageBegan(Outage),
-    /// More is known of an outage, over or not: a cause, a late reply to one of its probes.
+    /// More is known of an outage, over or not: a cause, a late reply to one of its probes, more losses. Told at intervals while it
+    /// lasts, and when pingtest stops.
     OutageAmended(Outage),
     /// An outage is over.
     OutageEnded(Outage),

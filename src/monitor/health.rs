@@ -18,6 +18,9 @@ use super::time::{Mono, Now, Stamp, Wall};
 /// beyond its timeout.
 const PARENT_INTERVALS: u32 = 4;
 
+/// How much of an outage may be unknown to a process that takes over from a killed one: its count of losses, not its bounds.
+const AMEND_EVERY: Duration = Duration::from_secs(10);
+
 /// How a target is doing.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -89,6 +92,8 @@ struct Course {
     /// The newest probe when the identifier was changed last.
     new_id_at: Option<u64>,
     over: Option<Over>,
+    /// When all that is known was told last.
+    told: Mono,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -317,6 +322,7 @@ impl Health {
                     recovering: None,
                     new_id_at: None,
                     over: None,
+                    told: now.mono,
                     outage: Outage { unmeasured: outage.unmeasured + unseen, ended: None, ..outage.clone() },
                 }));
             }
@@ -597,6 +603,7 @@ impl Course {
             recovering: None,
             new_id_at: None,
             over: None,
+            told: losses[losses.len() - 1].sent.mono,
         };
         losses.iter().for_each(|loss| course.count(loss));
         course
@@ -627,7 +634,8 @@ impl Course {
         if self.recovering.is_some_and(|recovery| recovery.first.seq < loss.seq) {
             self.relapse();
         }
-        if self.outage.cause != cause {
+        if self.outage.cause != cause || loss.sent.mono - self.told >= AMEND_EVERY {
+            self.told = loss.sent.mono;
             out.push(Change::Amended(self.outage.clone()));
         }
         if self.wants_new_id(rules) {

@@ -366,6 +366,9 @@ impl Monitor {
             leg.void(None, Reason::Stopped, now.wall, &mut self.out);
             leg.report_unresolved(now, &mut self.out);
             leg.close_gap(now.wall, &mut self.out);
+            if let Some(outage) = leg.health.outage(now.mono) {
+                leg.find(now.wall, What::OutageAmended(outage), &mut self.out);
+            }
         }
     }
 
