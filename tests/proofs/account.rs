@@ -38,6 +38,9 @@ impl Account {
                 account.causes.insert(line.error().to_owned());
                 continue;
             }
+            if line.is_finding() {
+                continue;
+            }
             let addr = line.target.parse().expect("targets are named by their addresses");
             let told: &mut Told = told.get_mut(&addr).unwrap_or_else(|| panic!("nothing was sent there: {line:?}"));
             account.doubled.extend(told.add(&line).into_iter().map(|seq| (addr, seq)));
@@ -119,7 +122,8 @@ mod tests {
     fn account(seqs: &[u16], lines: &[&str]) -> Account {
         let request = |&sequence: &u16| Request { at: sequence.into(), sequence, bytes: 64, answers: Vec::new() };
         let addr = "10.1.0.7".parse().expect("an address");
-        let journal = Journal { hosts: BTreeMap::from([(addr, seqs.iter().map(request).collect())]) };
+        let journal =
+            Journal { hosts: BTreeMap::from([(addr, seqs.iter().map(request).collect())]), ..Journal::default() };
         let line = |rest: &&str| format!("{{\"ts\":\"2026-11-22T13:09:57+01:00\",\"target\":\"10.1.0.7\",{rest}}}");
         Account::new(&lines.iter().map(line).collect::<Vec<_>>(), &journal)
     }

@@ -82,6 +82,9 @@ impl Log {
             self.not_written += line.count.expect("it is counted");
             return;
         }
+        if line.is_finding() {
+            return;
+        }
         let addr = line.target.parse().expect("targets are named by their addresses");
         let told = self.targets.entry(addr).or_default();
         told.arrivals.extend(Arrival::new(line));

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::truth::{Family, Quote, Rules};
@@ -162,6 +163,13 @@ pub(crate) const FAIR: &[Kind] = &[v4("fair", r#"delay = { uniform = ["5ms", "30
 
 /// The same where requests may wait in the device's queue for a while before the network, on the same busy machine, sees them.
 pub(crate) const PATIENT: &[Kind] = &[FAIR[0].timeout(5)];
+
+/// A fair network that fails all at once, for [`STORM_TIME`].
+pub(crate) const STORM: &[Kind] = &[v4(
+    "storm",
+    "delay = { uniform = [\"5ms\", \"30ms\"] }\n[[net.change]]\nat = \"20s\"\nfor = \"20s\"\ndown = true",
+)];
+pub(crate) const STORM_TIME: Range<Duration> = Duration::from_secs(20)..Duration::from_secs(40);
 
 /// A wrong checksum over IPv6, and nothing else that could be lost.
 pub(crate) const BAD_CHECKSUMS: &[Kind] =

@@ -18,5 +18,6 @@ mod reload;
 mod router;
 mod scale;
 mod simnet;
+mod stale_session;
 mod stall;
 mod status;

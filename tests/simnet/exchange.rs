@@ -67,10 +67,11 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Ready from now on.
-    pub(crate) fn new(tun: Tun, stop: SignalFd, weather: Weather, journal: Journal) -> Self {
-        let ready = read_clock(ClockId::Monotonic);
+    pub(crate) fn new(tun: Tun, stop: SignalFd, weather: Weather, mut journal: Journal) -> Result<Self, Failure> {
+        let Moment { monotonic: ready, real } = Moment::now();
+        journal.write(&Event::Ready { at: nanoseconds(real) }).map_err(Failure::Journal)?;
         let (pending, counts) = (BTreeMap::new(), Counts::default());
-        Self { tun, stop, weather, journal, ready, pending, decided: 0, counts, flushed: ready }
+        Ok(Self { tun, stop, weather, journal, ready, pending, decided: 0, counts, flushed: ready })
     }
 
     /// Answers until it is told to stop; then the journal is whole.

@@ -16,6 +16,7 @@ const BUFFER: usize = 1 << 16;
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
+    Ready { at: u64 },
     Request(RequestEvent<'a>),
     Answer(AnswerEvent),
     End(Counts),
@@ -139,10 +140,12 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_manual() {
+        let ready = line(&Event::Ready { at: 1_764_200_000_000_000_000 });
         let [src, dst] = ["192.0.2.1", "10.1.0.7"].map(|address| address.parse().unwrap());
         let (at, ident, seq, n) = (1_764_200_000_123_456_789, 4711, 12, 12);
         let request = RequestEvent { at, src, dst, ident, seq, n, bytes: 64, ttl: 64, fate: &["reply"], why: None };
         let manual = include_str!("README.md");
+        assert!(manual.contains(&ready), "{ready}");
         let written = line(&Event::Request(request));
         assert!(manual.contains(&written), "{written}");
         let answer = AnswerEvent { at, due: at, dst, ident, seq, n, kind: "reply", from: dst, error: None };

@@ -99,7 +99,7 @@ fn run(options: &Options) -> Result<Counts, Failure> {
     let stop = stop_signals().map_err(|error| Failure::Device(error.into()))?;
     // Else the kernel lets each wait last 50 µs longer.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).map_err(|error| Failure::Device(error.into()))?;
-    let exchange = Exchange::new(tun, stop, Weather::new(script), journal);
+    let exchange = Exchange::new(tun, stop, Weather::new(script), journal)?;
     say("ready");
     exchange.run()
 }

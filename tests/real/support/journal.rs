@@ -13,6 +13,8 @@ use serde::Deserialize;
 /// Everything that reached the simulated network.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
+    /// The moment from which the times of the script count, ns.
+    pub(crate) ready: u64,
     /// The requests to each address in the order of their arrival.
     pub(crate) hosts: BTreeMap<IpAddr, Vec<Request>>,
 }
@@ -116,6 +118,7 @@ impl Journal {
         while text.read_line(&mut line).map_err(|error| error.to_string())? > 0 {
             let parsed: Line<'_> = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
             match parsed.event {
+                "ready" => journal.ready = parsed.at,
                 "end" => promised = Some((parsed.requests, parsed.answers)),
                 _ => journal.add(&parsed),
             }

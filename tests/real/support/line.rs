@@ -20,10 +20,11 @@ pub(crate) struct Line {
     error: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) sent: Option<String>,
-    #[expect(dead_code, reason = "known, so that it is not refused")]
-    lasted_s: Option<f64>,
-    #[expect(dead_code, reason = "known, so that it is not refused")]
-    hint: Option<String>,
+    /// How long an outage lasted, or it took until a first reply.
+    #[allow(dead_code, reason = "for the proofs")]
+    pub(crate) lasted_s: Option<f64>,
+    #[allow(dead_code, reason = "a key of the contract that no test asks for")]
+    pub(crate) hint: Option<String>,
 }
 
 impl Line {
@@ -32,9 +33,9 @@ impl Line {
         self.target == target && self.outcome == outcome
     }
 
-    /// Whether it tells what became of probes, and not of the target.
-    pub(crate) fn is_of_probes(&self) -> bool {
-        !["address_changed", "outage_began", "outage_ended", "first_reply"].contains(&&*self.outcome)
+    /// Whether it tells what was found out about the target, and not of a probe: that has a line of its own.
+    pub(crate) fn is_finding(&self) -> bool {
+        matches!(self.outcome.as_str(), "address_changed" | "outage_began" | "outage_ended" | "first_reply")
     }
 
     /// Its number; every line but a change of address has one.
@@ -73,7 +74,7 @@ pub(crate) fn parse_one(line: &str) -> Line {
 
 /// Every number of the target's from 1 to the last occurs, and none twice.
 pub(crate) fn assert_every_slot_has_one_outcome(lines: &[Line], target: &str) {
-    let outcomes = lines.iter().filter(|line| line.target == target && line.is_of_probes());
+    let outcomes = lines.iter().filter(|line| line.target == target && !line.is_finding());
     let mut seqs: Vec<_> = outcomes.flat_map(Line::seqs).collect();
     seqs.sort_unstable();
     assert!(!seqs.is_empty() && seqs.iter().copied().eq(1..=seqs.len() as u64), "{target}: {seqs:?}");
