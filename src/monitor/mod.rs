@@ -434,9 +434,10 @@ impl Monitor {
         notices.append(&mut self.notices);
     }
 
-    /// Moves everything that was found out about targets into `findings`.
-    pub fn poll_findings(&mut self, findings: &mut Vec<Finding>) {
-        findings.append(&mut self.out.findings);
+    /// Takes everything that was found out about targets, with the memory it takes: all of ten thousand targets may fail at once, and
+    /// then nothing happens for days.
+    pub fn poll_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.out.findings)
     }
 
     /// What is known of the targets at work, by parts: at most `at_most` targets from the one numbered `from` on, put into `out`.
