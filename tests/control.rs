@@ -138,6 +138,7 @@ fn up(name: &str, last: u8) -> TargetStatus {
         outage: None,
         behind: None,
         not_resolved: None,
+        gap: None,
         answered: Some(ago(1)),
         interval: Duration::from_secs(1),
         window: window(1000, 0),

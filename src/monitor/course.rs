@@ -45,6 +45,8 @@ pub(super) struct Course {
     pub(super) recovering: Option<Recovery>,
     /// The newest probe when the identifier was changed last.
     pub(super) new_id_at: Option<u64>,
+    /// The probe that tries whether the identifier before would have done as well.
+    pub(super) trial: Option<u64>,
     pub(super) over: Option<Over>,
     /// What was not measured since it was over: part of it only if it goes on.
     pub(super) between: Duration,
@@ -56,7 +58,8 @@ pub(super) struct Course {
 pub(super) struct Recovery {
     pub(super) first: Seen,
     pub(super) count: u32,
-    pub(super) helped: bool,
+    /// Whether it was the first probe under a new identifier.
+    pub(super) is_under_new_id: bool,
     /// What was not measured since then: part of the outage only if this is not its end.
     pub(super) unmeasured: Duration,
 }
@@ -90,6 +93,7 @@ impl Course {
             in_a_row: 0,
             recovering: None,
             new_id_at: None,
+            trial: None,
             over: None,
             between: Duration::ZERO,
             told: now.mono,
@@ -120,6 +124,7 @@ impl Course {
             in_a_row: 0,
             recovering: None,
             new_id_at: None,
+            trial: None,
             over: None,
             between: Duration::ZERO,
             told: losses[losses.len() - 1].sent.mono,
@@ -189,7 +194,7 @@ impl Course {
     /// Those still open before the reply will hardly be answered: they are counted as lost, and given back if they are.
     /// Returns the number below which probes belong to it.
     pub(super) fn end(&mut self, recovery: &Recovery, inflight: &Inflight) -> u64 {
-        let Recovery { first, helped, .. } = *recovery;
+        let Recovery { first, .. } = *recovery;
         let (open, newest_open) = inflight.open_within(self.first, first.seq);
         let last = newest_open.filter(|open| self.last.sent.mono < open.mono).unwrap_or(self.last.sent);
         self.outage.lost += open;
@@ -197,7 +202,6 @@ impl Course {
         self.outage.lasted = self.lasted(first.arrived.mono);
         // Gaps go by the clock that may be set.
         self.outage.unmeasured = self.outage.unmeasured.min(self.outage.lasted);
-        self.outage.new_id_helped |= helped;
         let seq = first.seq.max(self.last.seq + 1);
         self.over = Some(Over { seq, at: first.arrived.mono });
         self.recovering = None;

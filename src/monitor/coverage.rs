@@ -66,6 +66,11 @@ impl Coverage {
         self.open.is_some()
     }
 
+    /// Why nothing is measured at present.
+    pub(super) fn why(&self) -> Option<Gap> {
+        self.open.as_ref().map(|open| open.why)
+    }
+
     /// The open gap, if it is for this reason, ends at `at`. Returns how long it was.
     pub(super) fn end(&mut self, why: Gap, at: Wall, out: &mut Vec<What>) -> Duration {
         if self.open.as_ref().is_some_and(|open| open.why == why) { self.close(at, out) } else { Duration::ZERO }

@@ -22,6 +22,8 @@ pub(super) struct Degraded {
     ends: Option<Mono>,
     /// Parts counted to their end.
     counted: u32,
+    /// Probes up to this number do not count.
+    after: u64,
     is_degraded: bool,
 }
 
@@ -34,20 +36,23 @@ struct Part {
 
 impl Degraded {
     pub(super) fn new(rules: DegradedRules) -> Self {
-        Self { rules, parts: Default::default(), current: 0, ends: None, counted: 0, is_degraded: false }
+        Self { rules, parts: Default::default(), current: 0, ends: None, counted: 0, after: 0, is_degraded: false }
     }
 
     pub(super) fn is_degraded(&self) -> bool {
         self.is_degraded
     }
 
-    /// What was counted counts no more.
-    pub(super) fn forget(&mut self) {
-        *self = Self::new(self.rules.clone());
+    /// What was counted counts no more, nor does what becomes of probes up to `newest`.
+    pub(super) fn forget(&mut self, newest: u64) {
+        *self = Self { after: newest, ..Self::new(self.rules.clone()) };
     }
 
     /// A verdict was found or amended.
-    pub(super) fn handle_verdict(&mut self, verdict: &Verdict) {
+    pub(super) fn handle_verdict(&mut self, seq: u64, verdict: &Verdict) {
+        if seq <= self.after {
+            return;
+        }
         self.advance(verdict.sent.mono + verdict.after);
         let part = &mut self.parts[self.current];
         match verdict.ruling {
@@ -122,7 +127,7 @@ mod tests {
     fn play(mut degraded: Degraded, verdicts: impl Iterator<Item = Verdict>) -> Vec<u32> {
         let mut seconds = Vec::new();
         for (second, verdict) in (0..).zip(verdicts) {
-            degraded.handle_verdict(&verdict);
+            degraded.handle_verdict(1, &verdict);
             seconds.extend(degraded.is_degraded().then_some(second));
         }
         seconds
@@ -154,10 +159,10 @@ mod tests {
     fn nothing_is_said_before_a_whole_time_was_counted_nor_after_a_silence() {
         let mut degraded = degraded(Some(1), None);
         for second in 0..59 {
-            degraded.handle_verdict(&verdict(second, Ruling::Lost(Cause::Unanswered), SECOND / 2));
+            degraded.handle_verdict(1, &verdict(second, Ruling::Lost(Cause::Unanswered), SECOND / 2));
             assert!(!degraded.is_degraded());
         }
-        degraded.handle_verdict(&verdict(100_000_000, Ruling::Reply, MS));
+        degraded.handle_verdict(1, &verdict(100_000_000, Ruling::Reply, MS));
         assert!(!degraded.is_degraded());
     }
 }

@@ -17,7 +17,7 @@ use super::outage::{Carried, Cause, Outage, Rules, State};
 use super::time::{Mono, Now, Stamp, Wall};
 
 /// A parent's word is awaited for no longer than this: one that is probed so seldom is no help.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// Verdicts that may wait for the parent's word.
 const MAX_AWAITED: usize = 4096;
@@ -85,6 +85,8 @@ pub(super) enum Change {
     Reached(Wall),
     /// Probes are to get another identifier.
     NewId,
+    /// The first probe under a new identifier was answered. That may be chance: one more is to have the identifier before.
+    TryOldId,
 }
 
 /// What a target's parent tells of it.
@@ -182,7 +184,10 @@ impl Health {
         match verdict.ruling {
             Ruling::Reply => self.handle_answer(Seen::of(seq, verdict), context, out),
             Ruling::Late(_) => self.handle_late(Seen::of(seq, verdict), context, out),
-            Ruling::Lost(_) => self.handle_loss(Loss { seq, sent: verdict.sent, cause }, context, out),
+            Ruling::Lost(_) => {
+                self.conclude_trial(seq, out);
+                self.handle_loss(Loss { seq, sent: verdict.sent, cause }, context, out);
+            }
             Ruling::Explained(_) => self.explain(seq, cause, out),
             Ruling::Unmeasured(_) => self.handle_gap(seq, out),
             Ruling::Duplicate => {}
@@ -284,8 +289,26 @@ impl Health {
         }
     }
 
-    /// Goes on where an earlier process stopped.
-    pub(super) fn restore(&mut self, carried: &Carried, now: Now) {
+    /// The probe of this number has the identifier before, those around it have the new one.
+    pub(super) fn handle_trial(&mut self, seq: u64) {
+        if let Some(course) = &mut self.outage {
+            course.trial = Some(seq);
+        }
+    }
+
+    /// The probe with the identifier before is lost. If later ones were answered, the new identifier it was that helped.
+    fn conclude_trial(&mut self, seq: u64, out: &mut Vec<Change>) {
+        let is_up_since = self.passed.max(self.answered.map_or(0, |answered| answered.seq)) > seq
+            || self.ahead.iter().any(|(other, told)| *other > seq && matches!(told, Told::Answered(_)));
+        if let Some(course) = self.outage.as_mut().filter(|course| course.trial == Some(seq) && is_up_since) {
+            course.trial = None;
+            course.outage.new_id_helped = true;
+            out.push(Change::Amended(course.outage.clone()));
+        }
+    }
+
+    /// Goes on where an earlier process stopped. Losses of the last time `unjudged` before its last sign of life were no outage yet.
+    pub(super) fn restore(&mut self, carried: &Carried, unjudged: Duration, now: Now) {
         let unseen = now.wall - carried.until;
         match (&carried.outage, carried.state) {
             (Some(outage), _) => {
@@ -293,7 +316,7 @@ impl Health {
                 self.outage = Some(Box::new(Course::restored(outage, unseen, carried.until, now)));
             }
             (None, State::Up | State::Degraded | State::Suspect) => {
-                let sent = Stamp { mono: Mono::default(), wall: carried.until };
+                let sent = Stamp { mono: Mono::default(), wall: carried.until - unjudged };
                 self.standing = Standing::Up;
                 self.is_unproven = true;
                 self.answered = Some(Answered { seq: 0, sent });
@@ -374,9 +397,14 @@ impl Health {
     fn recover(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
         // A reply to a probe sent before the outage began says nothing of its end.
         let Some(course) = self.outage.as_mut().filter(|course| course.first <= seen.seq) else { return };
-        let helped = course.new_id_at.is_some_and(|newest| context.inflight.first_after(newest) == Some(seen.seq));
-        let recovery =
-            course.recovering.get_or_insert(Recovery { first: seen, count: 0, helped, unmeasured: Duration::ZERO });
+        let is_under_new_id =
+            course.new_id_at.is_some_and(|newest| context.inflight.first_after(newest) == Some(seen.seq));
+        let recovery = course.recovering.get_or_insert(Recovery {
+            first: seen,
+            count: 0,
+            is_under_new_id,
+            unmeasured: Duration::ZERO,
+        });
         recovery.count += 1;
         if recovery.count < context.rules.up_after {
             return;
@@ -384,6 +412,8 @@ impl Health {
         let recovery = *recovery;
         let passed = course.end(&recovery, context.inflight);
         out.push(Change::Ended(course.outage.clone(), recovery.first.seq));
+        // A single loss must not be an outage, for one may be provoked.
+        out.extend((recovery.is_under_new_id && context.rules.down_after > 1).then_some(Change::TryOldId));
         self.standing = Standing::Up;
         self.pass(seen, passed);
     }

@@ -130,6 +130,9 @@ impl Monitor {
         if calls.new_id {
             self.renew(id);
         }
+        if calls.old_id {
+            self.try_old_id(id);
+        }
         self.kin.to_ask.extend(calls.parent.then_some(id));
         if calls.children {
             if self.leg(id).is_none_or(|leg| leg.state() != State::Down) {
@@ -209,11 +212,27 @@ impl Monitor {
     /// Gives the target's probes another ICMP identifier: that of another socket with the same options.
     fn renew(&mut self, id: TargetId) {
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };
-        let Some(Route { addr, .. }) = leg.route() else { return };
         leg.variant = (leg.variant + 1) % VARIANTS;
-        let key = SocketKey { version: addr.version(), options: leg.target.options.clone(), variant: leg.variant };
-        let socket = intern(&mut self.sockets, &mut self.dropped, key);
+        let variant = leg.variant;
         leg.health.handle_new_id(leg.schedule.newest());
+        self.route_through(id, variant);
+    }
+
+    /// Gives the target's next probe the identifier that its probes had before the one they have.
+    fn try_old_id(&mut self, id: TargetId) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        let variant = (leg.variant + VARIANTS - 1) % VARIANTS;
+        leg.health.handle_trial(leg.schedule.newest() + 1);
+        leg.back = leg.route().map(Box::new);
+        self.route_through(id, variant);
+    }
+
+    /// Has the target's probes go through the socket of this variant.
+    fn route_through(&mut self, id: TargetId, variant: u8) {
+        let Some(leg) = leg_mut(&mut self.legs, id) else { return };
+        let Some(Route { addr, .. }) = leg.route() else { return };
+        let key = SocketKey { version: addr.version(), options: leg.target.options.clone(), variant };
+        let socket = intern(&mut self.sockets, &mut self.dropped, key);
         leg.set_route(Route { addr, socket });
     }
 }

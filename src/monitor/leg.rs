@@ -9,7 +9,7 @@ use super::SocketId;
 use super::coverage::Coverage;
 use super::degraded::Degraded;
 use super::finding::{Finding, Gap, What};
-use super::health::{Change, Context, Health, Parent};
+use super::health::{Change, Context, Health, LONGEST_WAIT, Parent};
 use super::identity::TargetId;
 use super::inflight::{Cause, Effect, Inflight, Obstacle, Ruling, Verdict, WAIT_AT_MOST};
 use super::lookup::Lookups;
@@ -59,6 +59,8 @@ pub(super) struct Leg {
     pub(super) is_parent: bool,
     /// Something happened that is not this target's affair alone.
     pub(super) calls: Calls,
+    /// The route to be taken up again after the next probe.
+    pub(super) back: Option<Box<Route>>,
     /// Which of the sockets with its options its probes go through: each has another ICMP identifier.
     pub(super) variant: u8,
     /// The pace to be taken up.
@@ -88,6 +90,8 @@ pub(super) struct Calls {
     pub(super) slot: bool,
     /// Its probes are to get another identifier.
     pub(super) new_id: bool,
+    /// Its next probe is to have the identifier before.
+    pub(super) old_id: bool,
 }
 
 /// Which way a probe goes.
@@ -153,6 +157,7 @@ impl Leg {
             parent: None,
             is_parent: false,
             calls: Calls::default(),
+            back: None,
             variant: 0,
             pace: None,
             has_burst: false,
@@ -174,7 +179,10 @@ impl Leg {
 
     /// Goes on where an earlier process stopped.
     pub(super) fn restore(&mut self, carried: &Carried, now: Now) {
-        self.health.restore(carried, now);
+        let Target { interval, rules, .. } = &*self.target;
+        let awaited = if self.parent.is_some() { LONGEST_WAIT } else { Duration::ZERO };
+        let unjudged = interval.saturating_mul(rules.down_after).saturating_add(self.timeout() + awaited);
+        self.health.restore(carried, unjudged, now);
         self.told = self.health.state();
         if self.told == State::Suspect {
             self.told = State::Up;
@@ -257,6 +265,9 @@ impl Leg {
                 self.inflight.handle_sent(seq, sent, took);
                 if !self.formers.is_empty() {
                     self.forget_routes();
+                }
+                if let Some(back) = self.back.take() {
+                    self.set_route(*back);
                 }
             }
             Err(error) => {
@@ -423,7 +434,7 @@ impl Leg {
     fn follow_health(&mut self, seq: u64, verdict: &Verdict, cause: &outage::Cause, out: &mut Output) {
         if let Some(degraded) = &mut self.degraded {
             if matches!(self.state, State::Up | State::Degraded | State::Suspect) {
-                degraded.handle_verdict(verdict);
+                degraded.handle_verdict(seq, verdict);
             }
         } else if !self.coverage.is_open() && self.health.handle_plain_reply(seq, verdict, &mut self.inflight) {
             return;
@@ -491,7 +502,7 @@ impl Leg {
             Change::Ended(outage, seq) => {
                 Some(Event::OutageEnded { seq: *seq, began: outage.began.at, lasted: outage.lasted, lost: outage.lost })
             }
-            Change::Amended(_) | Change::Behind(_) | Change::Reached(_) | Change::NewId => None,
+            Change::Amended(_) | Change::Behind(_) | Change::Reached(_) | Change::NewId | Change::TryOldId => None,
         };
         out.records.extend(line.map(|event| self.record(at, addr, event)));
         match change {
@@ -502,11 +513,19 @@ impl Leg {
             Change::Behind(since) => self.leave_unmeasured(Gap::BehindParent, (since, None), at, out),
             Change::Reached(at) => self.end_gap(Gap::BehindParent, at, out),
             Change::NewId => self.calls.new_id = true,
+            Change::TryOldId => self.calls.old_id = true,
         }
     }
 
     pub(super) fn find(&self, at: Wall, what: What, out: &mut Output) {
         out.findings.push(Finding { at, target: self.target.label(), addr: self.addr(), what });
+    }
+
+    /// Tells all that is known of the outage that lasts: nobody will watch on.
+    pub(super) fn tell_outage(&self, at: Wall, out: &mut Output) {
+        if let Some(outage) = self.health.outage_told() {
+            self.find(at, What::OutageAmended(outage), out);
+        }
     }
 
     pub(super) fn state(&self) -> State {
@@ -530,7 +549,7 @@ impl Leg {
         let was_up = matches!(self.state, State::Up | State::Degraded | State::Suspect);
         if let Some(degraded) = self.degraded.as_mut().filter(|_| !was_up) {
             // What was counted before says nothing of how it answers.
-            degraded.forget();
+            degraded.forget(self.schedule.newest());
         }
         self.state = state;
         self.since = Some(at);
@@ -636,6 +655,7 @@ impl Leg {
             outage: self.health.outage(now),
             behind,
             not_resolved: self.lookups.as_ref().and_then(|lookups| lookups.error().cloned()),
+            gap: self.coverage.why(),
             answered: self.health.answered().map(|sent| sent.wall),
             interval: self.target.interval,
             window: self.window.clone(),

@@ -367,9 +367,7 @@ impl Monitor {
             leg.void(None, Reason::Stopped, now.wall, &mut self.out);
             leg.report_unresolved(now, &mut self.out);
             leg.close_gap(now.wall, &mut self.out);
-            if let Some(outage) = leg.health.outage_told() {
-                leg.find(now.wall, What::OutageAmended(outage), &mut self.out);
-            }
+            leg.tell_outage(now.wall, &mut self.out);
         }
     }
 
@@ -647,6 +645,7 @@ impl Monitor {
     fn forget(&mut self, leg: Option<Box<Leg>>, now: Now) -> Option<Box<Leg>> {
         if let Some(mut leg) = leg {
             leg.close_gap(now.wall, &mut self.out);
+            leg.tell_outage(now.wall, &mut self.out);
             leg.find(now.wall, What::Unwatched, &mut self.out);
         }
         None
@@ -657,6 +656,7 @@ impl Monitor {
         if leg.addr() == Some(addr) {
             return;
         }
+        leg.back = None;
         let key = SocketKey { version: addr.version(), options: leg.target.options.clone(), variant: leg.variant };
         let socket = intern(&mut self.sockets, &mut self.dropped, key);
         leg.addrs().for_each(|addr| forget_addr(&mut self.by_addr, addr.ip, id));

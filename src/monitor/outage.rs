@@ -204,7 +204,7 @@ pub struct Outage {
     pub fragments: u32,
     /// How often the ICMP identifier was changed in it.
     pub new_ids: u32,
-    /// Whether the first probe with a new identifier was the one that was answered.
+    /// Whether a new identifier helped: the first probe under it was answered, and one more under the identifier before was not.
     pub new_id_helped: bool,
     /// How many other targets were behind this one.
     pub behind: u32,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::finding::Gap;
 use super::outage::{Outage, State};
 use super::target::{Addr, Label, Name};
 use super::time::Wall;
@@ -24,6 +25,8 @@ pub struct TargetStatus {
     pub behind: Option<Name>,
     /// Why its name leads nowhere, where it does not.
     pub not_resolved: Option<std::sync::Arc<str>>,
+    /// Why it is not measured at present, where it is not.
+    pub gap: Option<Gap>,
     /// When the newest of the answered probes was sent.
     pub answered: Option<Wall>,
     /// Time between probes.

@@ -97,6 +97,7 @@ fn target(number: u32) -> Option<TargetStatus> {
         outage: is_down.then(|| outage(after)),
         behind: None,
         not_resolved: None,
+        gap: None,
         answered: Some(START + Duration::from_secs(80_000) + after),
         interval: Duration::from_secs(1),
         window,
