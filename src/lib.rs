@@ -34,6 +34,7 @@
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
+//! | `printable` | text of others, fit for a terminal |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
 //!
@@ -72,6 +73,7 @@ mod memory;
 pub mod monitor;
 pub mod outages;
 pub mod ping;
+mod printable;
 pub mod resolve;
 pub mod sink;
 pub mod status;

@@ -379,6 +379,37 @@ fn an_answer_of_another_release_is_shown_as_far_as_it_is_known() {
 }
 
 #[test]
+fn nothing_that_a_daemon_says_steers_the_terminal() {
+    const EVIL: &str = "a\\u001b[2J\\u001b]0;t\\u0007\u{9b}31m\u{202e}\\nb";
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&path).expect("it is free");
+    let answers = [
+        format!(r#"{{"version":"{EVIL}","ok":false,"error":"{EVIL}"}}"#),
+        format!(r#"{{"version":"{EVIL}","ok":"{EVIL}"}}"#),
+        format!(
+            r#"{{"version":"{EVIL}","ok":true,"log":{{"failing":"{EVIL}"}},"targets":[{{"name":"{EVIL}","state":"{EVIL}","host":"{EVIL}",
+            "addr":"{EVIL}1","behind":"{EVIL}","not_resolved":"{EVIL}","outage":{{"cause":"{EVIL}","detail":"{EVIL}","from":"{EVIL}"}}}}]}}"#
+        )
+        .replace('\n', ""),
+    ];
+    for answer in answers {
+        let (arguments, listener) = (["status"], &listener);
+        let ran = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (stream, _) = listener.accept().expect("it comes");
+                BufReader::new(&stream).read_line(&mut String::new()).expect("it asks");
+                (&stream).write_all(format!("{answer}\n").as_bytes()).expect("it listens");
+            });
+            pingtest(&path, &arguments).output().expect("it runs")
+        });
+        let shown = text(ran.stdout) + &text(ran.stderr);
+        let steers = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(shown.contains("a\\u{1b}[2J") && !shown.contains(steers), "{shown:?}");
+    }
+}
+
+#[test]
 fn garbage_is_refused_in_words_and_the_next_client_is_served() {
     let stage = Stage::new(Fake { targets: vec![up("fine", 1)], ..Fake::default() });
     for (garbage, told) in [

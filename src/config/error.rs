@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::printable::printable;
+
 /// Every problem of a configuration, at least one, in the order of the files and their lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
@@ -131,16 +133,9 @@ pub(super) fn excerpt(text: &str) -> String {
     }
 }
 
-/// `text` with its control characters spelled out: a configuration must not steer the terminal that shows its mistakes.
+/// `text` on one line: a configuration must not steer the terminal that shows its mistakes.
 pub(super) fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_debug())
-        } else {
-            out.push(c)
-        }
-        out
-    })
+    printable(text)
 }
 
 #[cfg(test)]
