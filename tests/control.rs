@@ -335,6 +335,51 @@ fn orders_reach_the_daemon_and_an_unknown_target_is_refused() {
     assert_eq!(ordered, expected.map(|(order, target)| (order, target.to_owned())));
 }
 
+/// Both legs of a target, one that is called like a target's leg by chance, and a target beside its own legs.
+fn legs() -> Vec<TargetStatus> {
+    ["web.ipv4", "web.ipv6", "lone.ipv6", "gw", "gw.ipv4", "gw.ipv6"].map(|name| up(name, 1)).to_vec()
+}
+
+#[test]
+fn the_plain_name_of_a_target_of_both_families_shows_both_legs() {
+    let stage = Stage::new(Fake { targets: legs(), ..Fake::default() });
+    let shown = |arguments: &[&str]| {
+        let table = text(stage.run(&[&["status"], arguments].concat()).stdout);
+        let rows = table.lines().skip(2).filter_map(|line| line.split_whitespace().nth(1));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&["web"]), ["web.ipv4", "web.ipv6"]);
+    assert_eq!(shown(&["web", "web.ipv6", "lone"]), ["lone.ipv6", "web.ipv4", "web.ipv6"]);
+    assert_eq!(shown(&["gw"]), ["gw"]);
+    assert!(shown(&["web."]).is_empty());
+}
+
+#[test]
+fn the_plain_name_of_a_target_of_both_families_orders_both_legs() {
+    let fake = Fake { targets: legs(), ..Fake::default() };
+    let stage = Stage::new(fake.clone());
+    let done = stage.run(&["pause", "web", "gw"]);
+    assert_eq!(
+        (done.status.code(), text(done.stdout)),
+        (Some(0), "web: paused\ngw: paused\n".to_owned()),
+        "{:?}",
+        done.stderr
+    );
+    let mut ordered = fake.ordered.lock().expect("nobody panics with it").clone();
+    ordered.retain(|(_, target)| target != "web");
+    let expected = ["web.ipv4", "web.ipv6", "gw"].map(|name| (Order::Pause, name.to_owned()));
+    assert_eq!(ordered, expected, "and not the legs of a target that is one itself");
+}
+
+#[test]
+fn legs_are_called_as_the_configuration_calls_them() {
+    let file = "[[target]]\nhost = \"web\"\nfamily = \"both\"";
+    let settings = pingtest::config::parse_str(file, Path::new("f"), &pingtest::config::Environment::default());
+    let names = settings.expect("it is valid").targets.iter().map(|target| up(target.name.as_str(), 1)).collect();
+    let stage = Stage::new(Fake { targets: names, ..Fake::default() });
+    assert!(text(stage.run(&["status", "web"]).stdout).starts_with("2 targets: "));
+}
+
 #[test]
 fn a_request_of_another_release_is_answered_as_far_as_it_is_known() {
     let stage = Stage::new(Fake { targets: vec![up("fine", 1)], ..Fake::default() });
