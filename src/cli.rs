@@ -19,6 +19,7 @@ use crate::config::settings::{
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
+use crate::limits;
 use crate::log;
 use crate::logging;
 use crate::manual;
@@ -265,6 +266,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    limits::remember();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

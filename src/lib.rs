@@ -31,6 +31,7 @@
 //! | [`config`] | files as written → settings as used, or every problem at once |
 //! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
+//! | [`limits`] | the limits that the process was started with, for those it starts |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
@@ -66,6 +67,7 @@ pub mod driver;
 pub mod hook;
 pub mod icmp;
 pub mod ledger;
+pub mod limits;
 pub mod log;
 pub mod logging;
 mod manual;

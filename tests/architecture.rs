@@ -18,11 +18,12 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("control", Rooms::Only(&["printable"])),
     ("ledger", Rooms::Only(&[])),
     // What a hook is to be told of is chosen by the same words as it is told by.
-    ("hook", Rooms::Only(&["config", "printable"])),
+    ("hook", Rooms::Only(&["config", "limits", "printable"])),
     ("systemd", Rooms::Only(&[])),
     ("signals", Rooms::Only(&[])),
     ("clock", Rooms::Only(&["watch"])),
     ("watch", Rooms::Only(&[])),
+    ("limits", Rooms::Only(&[])),
     ("memory", Rooms::Only(&[])),
     ("printable", Rooms::Only(&[])),
     ("logging", Rooms::Only(&[])),
@@ -33,7 +34,10 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("log", Rooms::Only(&["clock", "sink"])),
     ("outages", Rooms::Only(&["clock", "ledger", "printable"])),
     ("status", Rooms::Only(&["control", "printable"])),
-    ("cli", Rooms::Only(&["config", "daemon", "log", "logging", "manual", "outages", "ping", "sink", "status"])),
+    (
+        "cli",
+        Rooms::Only(&["config", "daemon", "limits", "log", "logging", "manual", "outages", "ping", "sink", "status"]),
+    ),
     ("manual", Rooms::Only(&[])),
 ];
 
