@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,8 +16,10 @@ use std::time::Duration;
 use chrono::Utc;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
-use pingtest::control::protocol::{Answer, REQUEST_AT_MOST, Request, Target, Text};
-use pingtest::control::{Error, Handler, Order, Refusal, Server, Snapshot, client};
+use pingtest::control::protocol::{
+    self, Answer, Counts, Outage as Lasting, REQUEST_AT_MOST, Request, Rtt, Target, Text,
+};
+use pingtest::control::{Error, Handler, Health, Order, Refusal, Server, Snapshot, client};
 use pingtest::monitor::Strays;
 use pingtest::monitor::inflight::{Ruling, Verdict};
 use pingtest::monitor::outage::{Bound, Cause, Outage, State};
@@ -297,6 +300,66 @@ fn json_has_every_field_in_its_unit() {
     assert_eq!((&outage["cause"], &outage["from"]), (&"different_address".into(), &"fe80::1%eth0".into()));
     assert_eq!((&outage["lasted_s"], &outage["lost"], &outage["first_seq"]), (&192.0.into(), &192.into(), &12.into()));
     assert_eq!(instant(&outage["began"]).timestamp_nanos_opt(), Some(ago(192).as_nanos()));
+}
+
+/// Every key of an object and of those within it.
+fn keys<'a>(value: &'a serde_json::Value, found: &mut BTreeSet<&'a str>) {
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        found.insert(key);
+        keys(inner, found);
+    }
+    value.as_array().into_iter().flatten().for_each(|inner| keys(inner, found));
+}
+
+#[test]
+fn every_key_of_the_answer_is_in_the_readme() {
+    let target = Target {
+        addr: Some(Text::default()),
+        since: Some(Text::default()),
+        outage: Some(Lasting {
+            began_earliest: Some(Text::default()),
+            detail: Some(Text::default()),
+            from: Some(Text::default()),
+            ..Lasting::default()
+        }),
+        behind: Some(Text::default()),
+        not_resolved: Some(Text::default()),
+        answered: Some(Text::default()),
+        loss: Some(0.0),
+        rtt_ms: Some(Rtt { last: Some(0.0), ..Rtt::default() }),
+        ..Target::default()
+    };
+    let health = || Some(Health { failing: Some(String::new()), not_written: Some(0) });
+    let answer = Answer {
+        error: Some(Text::default()),
+        now: Some(Text::default()),
+        started: Some(Text::default()),
+        pid: Some(0),
+        rate: Some(0.0),
+        counts: Some(Counts::default()),
+        strays: Some(protocol::Strays::default()),
+        log: health(),
+        ledger: health(),
+        targets: Some(vec![target]),
+        ..Answer::new(true)
+    };
+    let answer = serde_json::to_value(answer).expect("JSON");
+    let mut found = BTreeSet::new();
+    keys(&answer, &mut found);
+    let states: BTreeSet<&str> = answer["counts"].as_object().unwrap().keys().map(String::as_str).collect();
+    let readme = fs::read_to_string("README.md").expect("it is there");
+    let (_, section) = readme.split_once("`--json` prints one object").expect("a section of keys");
+    let (section, _) = section.split_once("Keys may be added").expect("its end");
+    let missing: Vec<_> = found.difference(&states).filter(|key| !section.contains(&format!("`{key}`"))).collect();
+    assert!(found.len() > 40 && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn nothing_is_probed_where_all_is_paused() {
+    let paused = TargetStatus { state: State::Paused, ..up("quiet", 8) };
+    let line = line_of(vec![paused]);
+    assert!(line.contains(r#""rate":0.0,"#), "{line}");
+    assert!(table_of(&line, &PIPE).contains("; 0 probes/s; "));
 }
 
 #[test]

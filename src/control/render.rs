@@ -124,7 +124,8 @@ fn line(answer: &impl Serialize, bytes: usize) -> Vec<u8> {
 
 fn rate(targets: &[&TargetStatus]) -> f64 {
     let probed = targets.iter().filter(|target| target.state != State::Paused && !target.interval.is_zero());
-    probed.map(|target| target.interval.as_secs_f64().recip()).sum()
+    // Not `sum`, to which nothing is -0.
+    probed.fold(0.0, |rate, target| rate + target.interval.as_secs_f64().recip())
 }
 
 fn counts(targets: &[&TargetStatus]) -> Counts {
