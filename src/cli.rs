@@ -2,9 +2,11 @@
 //!
 //! The letters of `ping` are those of iputils' ping(8). Values are held against the same rules as the configuration's.
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::config::settings::{
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
+use crate::limits;
 use crate::log;
 use crate::logging;
 use crate::manual;
@@ -141,7 +144,7 @@ struct LogArgs {
 
 #[derive(Debug, Args)]
 struct StatusArgs {
-    /// Only these targets
+    /// Only these targets; the plain name of one of both families means both
     #[arg(value_name = "TARGET", value_parser = name)]
     targets: Vec<String>,
     /// Print the daemon's answer as it is: one JSON object in a line
@@ -164,7 +167,7 @@ enum Watch {
 
 #[derive(Debug, Args)]
 struct OrderArgs {
-    /// The targets
+    /// The targets; the plain name of one of both families means both
     #[arg(value_name = "TARGET", required = true, value_parser = name)]
     targets: Vec<String>,
     #[command(flatten)]
@@ -263,6 +266,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    limits::remember();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -314,7 +318,7 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "pingtest: {text}");
 }
 
-fn check(config: &std::path::Path) -> ExitCode {
+fn check(config: &Path) -> ExitCode {
     match config::load(config, &daemon::environment()) {
         Ok(settings) => printed(|out| {
             let files = settings.files.len();
@@ -409,6 +413,10 @@ fn asked(socket: Result<PathBuf, ExitCode>, ask: impl FnOnce(PathBuf) -> Result<
         Ok(socket) => socket,
         Err(exit) => return exit,
     };
+    if let Some(kind) = kind(&socket).filter(|kind| *kind != "a socket") {
+        complain(&format!("{} is {kind}, and the daemon listens on a socket", socket.display()));
+        return ExitCode::from(exit::NOT_ASKED);
+    }
     match ask(socket) {
         // Whoever read it has had enough.
         Err(status::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -418,6 +426,19 @@ fn asked(socket: Result<PathBuf, ExitCode>, ask: impl FnOnce(PathBuf) -> Result<
         }
         Ok(()) => ExitCode::SUCCESS,
     }
+}
+
+/// What a path leads to; `None` where that cannot be told, and whoever opens it will say why.
+fn kind(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    let kinds = [
+        (kind.is_file(), "a file"),
+        (kind.is_dir(), "a directory"),
+        (kind.is_socket(), "a socket"),
+        (kind.is_fifo(), "a pipe"),
+        (kind.is_block_device() || kind.is_char_device(), "a device"),
+    ];
+    kinds.into_iter().find_map(|(is, name)| is.then_some(name))
 }
 
 impl DaemonArgs {
@@ -454,6 +475,11 @@ fn outages(args: OutagesArgs) -> ExitCode {
         complain(&format!("{}: no ledger is kept (ledger.path)", args.config.display()));
         return ExitCode::from(exit::NOT_READ);
     };
+    // SQLite calls it an I/O error, and waits for ever for whoever writes into a pipe.
+    if let Some(kind) = kind(&ledger).filter(|kind| *kind != "a file") {
+        complain(&format!("{} is {kind}, and the ledger is a file", ledger.display()));
+        return ExitCode::from(exit::NOT_READ);
+    }
     let format = if args.json { outages::Format::Json } else { outages::Format::Text };
     let (since, until) = (range.since(), range.until());
     let request = outages::Request { ledger, since, until, target: args.target, format };

@@ -31,9 +31,11 @@
 //! | [`config`] | files as written → settings as used, or every problem at once |
 //! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
+//! | [`limits`] | the limits that the process was started with, for those it starts |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
+//! | `printable` | text of others, fit for a terminal |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
 //!
@@ -65,6 +67,7 @@ pub mod driver;
 pub mod hook;
 pub mod icmp;
 pub mod ledger;
+pub mod limits;
 pub mod log;
 pub mod logging;
 mod manual;
@@ -72,6 +75,7 @@ mod memory;
 pub mod monitor;
 pub mod outages;
 pub mod ping;
+mod printable;
 pub mod resolve;
 pub mod sink;
 pub mod status;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,8 +16,10 @@ use std::time::Duration;
 use chrono::Utc;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
-use pingtest::control::protocol::{Answer, REQUEST_AT_MOST, Request, Target, Text};
-use pingtest::control::{Error, Handler, Order, Refusal, Server, Snapshot, client};
+use pingtest::control::protocol::{
+    self, Answer, Counts, Outage as Lasting, REQUEST_AT_MOST, Request, Rtt, Target, Text,
+};
+use pingtest::control::{Error, Handler, Health, Order, Refusal, Server, Snapshot, client};
 use pingtest::monitor::Strays;
 use pingtest::monitor::inflight::{Ruling, Verdict};
 use pingtest::monitor::outage::{Bound, Cause, Outage, State};
@@ -300,6 +303,66 @@ fn json_has_every_field_in_its_unit() {
     assert_eq!(instant(&outage["began"]).timestamp_nanos_opt(), Some(ago(192).as_nanos()));
 }
 
+/// Every key of an object and of those within it.
+fn keys<'a>(value: &'a serde_json::Value, found: &mut BTreeSet<&'a str>) {
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        found.insert(key);
+        keys(inner, found);
+    }
+    value.as_array().into_iter().flatten().for_each(|inner| keys(inner, found));
+}
+
+#[test]
+fn every_key_of_the_answer_is_in_the_readme() {
+    let target = Target {
+        addr: Some(Text::default()),
+        since: Some(Text::default()),
+        outage: Some(Lasting {
+            began_earliest: Some(Text::default()),
+            detail: Some(Text::default()),
+            from: Some(Text::default()),
+            ..Lasting::default()
+        }),
+        behind: Some(Text::default()),
+        not_resolved: Some(Text::default()),
+        answered: Some(Text::default()),
+        loss: Some(0.0),
+        rtt_ms: Some(Rtt { last: Some(0.0), ..Rtt::default() }),
+        ..Target::default()
+    };
+    let health = || Some(Health { failing: Some(String::new()), not_written: Some(0) });
+    let answer = Answer {
+        error: Some(Text::default()),
+        now: Some(Text::default()),
+        started: Some(Text::default()),
+        pid: Some(0),
+        rate: Some(0.0),
+        counts: Some(Counts::default()),
+        strays: Some(protocol::Strays::default()),
+        log: health(),
+        ledger: health(),
+        targets: Some(vec![target]),
+        ..Answer::new(true)
+    };
+    let answer = serde_json::to_value(answer).expect("JSON");
+    let mut found = BTreeSet::new();
+    keys(&answer, &mut found);
+    let states: BTreeSet<&str> = answer["counts"].as_object().unwrap().keys().map(String::as_str).collect();
+    let readme = fs::read_to_string("README.md").expect("it is there");
+    let (_, section) = readme.split_once("`--json` prints one object").expect("a section of keys");
+    let (section, _) = section.split_once("Keys may be added").expect("its end");
+    let missing: Vec<_> = found.difference(&states).filter(|key| !section.contains(&format!("`{key}`"))).collect();
+    assert!(found.len() > 40 && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn nothing_is_probed_where_all_is_paused() {
+    let paused = TargetStatus { state: State::Paused, ..up("quiet", 8) };
+    let line = line_of(vec![paused]);
+    assert!(line.contains(r#""rate":0.0,"#), "{line}");
+    assert!(table_of(&line, &PIPE).contains("; 0 probes/s; "));
+}
+
 #[test]
 fn the_program_prints_the_answer_as_it_is_where_json_is_wanted() {
     let stage = Stage::new(Fake { targets: all_states(), ..Fake::default() });
@@ -334,6 +397,51 @@ fn orders_reach_the_daemon_and_an_unknown_target_is_refused() {
     let ordered = fake.ordered.lock().expect("nobody panics with it").clone();
     let expected = [(Order::Pause, "fine"), (Order::Pause, "gw"), (Order::Resume, "fine"), (Order::Pause, "fin")];
     assert_eq!(ordered, expected.map(|(order, target)| (order, target.to_owned())));
+}
+
+/// Both legs of a target, one that is called like a target's leg by chance, and a target beside its own legs.
+fn legs() -> Vec<TargetStatus> {
+    ["web.ipv4", "web.ipv6", "lone.ipv6", "gw", "gw.ipv4", "gw.ipv6"].map(|name| up(name, 1)).to_vec()
+}
+
+#[test]
+fn the_plain_name_of_a_target_of_both_families_shows_both_legs() {
+    let stage = Stage::new(Fake { targets: legs(), ..Fake::default() });
+    let shown = |arguments: &[&str]| {
+        let table = text(stage.run(&[&["status"], arguments].concat()).stdout);
+        let rows = table.lines().skip(2).filter_map(|line| line.split_whitespace().nth(1));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&["web"]), ["web.ipv4", "web.ipv6"]);
+    assert_eq!(shown(&["web", "web.ipv6", "lone"]), ["lone.ipv6", "web.ipv4", "web.ipv6"]);
+    assert_eq!(shown(&["gw"]), ["gw"]);
+    assert!(shown(&["web."]).is_empty());
+}
+
+#[test]
+fn the_plain_name_of_a_target_of_both_families_orders_both_legs() {
+    let fake = Fake { targets: legs(), ..Fake::default() };
+    let stage = Stage::new(fake.clone());
+    let done = stage.run(&["pause", "web", "gw"]);
+    assert_eq!(
+        (done.status.code(), text(done.stdout)),
+        (Some(0), "web: paused\ngw: paused\n".to_owned()),
+        "{:?}",
+        done.stderr
+    );
+    let mut ordered = fake.ordered.lock().expect("nobody panics with it").clone();
+    ordered.retain(|(_, target)| target != "web");
+    let expected = ["web.ipv4", "web.ipv6", "gw"].map(|name| (Order::Pause, name.to_owned()));
+    assert_eq!(ordered, expected, "and not the legs of a target that is one itself");
+}
+
+#[test]
+fn legs_are_called_as_the_configuration_calls_them() {
+    let file = "[[target]]\nhost = \"web\"\nfamily = \"both\"";
+    let settings = pingtest::config::parse_str(file, Path::new("f"), &pingtest::config::Environment::default());
+    let names = settings.expect("it is valid").targets.iter().map(|target| up(target.name.as_str(), 1)).collect();
+    let stage = Stage::new(Fake { targets: names, ..Fake::default() });
+    assert!(text(stage.run(&["status", "web"]).stdout).starts_with("2 targets: "));
 }
 
 #[test]
@@ -377,6 +485,37 @@ fn an_answer_of_another_release_is_shown_as_far_as_it_is_known() {
         client::understood("{\"ok\":true}").expect("the rest has defaults"),
         Answer { pingtest: 0, version: Text::default(), ..Answer::<Vec<Target>>::new(true) }
     );
+}
+
+#[test]
+fn nothing_that_a_daemon_says_steers_the_terminal() {
+    const EVIL: &str = "a\\u001b[2J\\u001b]0;t\\u0007\u{9b}31m\u{202e}\\nb";
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&path).expect("it is free");
+    let answers = [
+        format!(r#"{{"version":"{EVIL}","ok":false,"error":"{EVIL}"}}"#),
+        format!(r#"{{"version":"{EVIL}","ok":"{EVIL}"}}"#),
+        format!(
+            r#"{{"version":"{EVIL}","ok":true,"log":{{"failing":"{EVIL}"}},"targets":[{{"name":"{EVIL}","state":"{EVIL}","host":"{EVIL}",
+            "addr":"{EVIL}1","behind":"{EVIL}","not_resolved":"{EVIL}","outage":{{"cause":"{EVIL}","detail":"{EVIL}","from":"{EVIL}"}}}}]}}"#
+        )
+        .replace('\n', ""),
+    ];
+    for answer in answers {
+        let (arguments, listener) = (["status"], &listener);
+        let ran = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (stream, _) = listener.accept().expect("it comes");
+                BufReader::new(&stream).read_line(&mut String::new()).expect("it asks");
+                (&stream).write_all(format!("{answer}\n").as_bytes()).expect("it listens");
+            });
+            pingtest(&path, &arguments).output().expect("it runs")
+        });
+        let shown = text(ran.stdout) + &text(ran.stderr);
+        let steers = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(shown.contains("a\\u{1b}[2J") && !shown.contains(steers), "{shown:?}");
+    }
 }
 
 #[test]

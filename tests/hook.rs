@@ -16,15 +16,18 @@ use std::sync::mpsc::{Receiver as Inbox, channel};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use pingtest::config::{Action, Hook, Trigger};
 use pingtest::hook::{Failure, Hooks, Notice, Patience, Queue, Stopped, Verdict};
+use pingtest::limits;
 use pingtest::monitor::finding::{Finding, What};
 use pingtest::monitor::outage::{Bound, Cause, Outage};
 use pingtest::monitor::target::{Host, Label, Name};
 use pingtest::monitor::time::Wall;
 use receiver::{Answer, OK, Receiver};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says which webhook or command a test that is run in a process of its own is to call.
 const ACTION: &str = "HOOK_TEST_ACTION";
+
+/// Where it is set, that process first raises its soft limit on descriptors from this, as the daemon does.
+const SOFT_LIMIT: &str = "HOOK_TEST_SOFT_LIMIT";
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hook").join(name)
@@ -169,6 +175,14 @@ fn run_alone(action: &str, variables: &[(&str, &Path)]) -> Output {
     command.output().expect("run")
 }
 
+fn raise_limit(started_with: u64) {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let set = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: hard }).expect("within the hard limit");
+    set(Some(started_with));
+    limits::remember();
+    set(hard);
+}
+
 #[test]
 #[ignore = "the other half of tests that need an environment of their own"]
 fn one_event_is_told_by_a_process_of_its_own() {
@@ -177,6 +191,9 @@ fn one_event_is_told_by_a_process_of_its_own() {
         true => Action::Webhook(action),
         false => Action::Command(["sh", "-c", &action].map(String::from).to_vec()),
     };
+    if let Ok(soft) = env::var(SOFT_LIMIT) {
+        raise_limit(soft.parse().expect("a number"));
+    }
     let mut bench = Bench::with(&[hook(action)], Patience { give_up_after: Duration::ZERO, ..impatient() });
     bench.began("gw");
     let told: String = bench.finish().iter().map(|notice| format!("{notice}\n")).collect();
@@ -238,6 +255,34 @@ fn a_command_inherits_no_right_to_open_sockets_and_no_descriptor() {
     assert!(bench.finish().is_empty());
     assert_eq!(stage.text("ambient").trim_end(), "CapAmb:\t0000000000000000");
     assert!(!stage.text("open").contains("ours"), "{}", stage.text("open"));
+}
+
+#[test]
+fn a_command_is_given_the_soft_limit_on_descriptors_that_the_daemon_was_started_with() {
+    let stage = Stage::new(&[]);
+    let hard = stage.path("hard").display().to_string();
+    // The limit comes while the script runs already, if only just.
+    let script = format!("until [ \"$(ulimit -Sn)\" = 200 ]; do :; done; ulimit -Hn > '{hard}'");
+    let ran = run_alone(&script, &[(SOFT_LIMIT, Path::new("200"))]);
+    assert!(ran.status.success(), "{ran:?}");
+    let expected = getrlimit(Resource::Nofile).maximum.map_or("unlimited".to_owned(), |hard| hard.to_string());
+    assert_eq!(stage.text("hard").trim_end(), expected);
+}
+
+#[test]
+fn a_command_hears_signals_as_any_other_program() {
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGUSR1);
+    // The hook's thread inherits it.
+    blocked.thread_block().expect("a mask");
+    let stage = Stage::new(&[]);
+    let script = "grep SigBlk /proc/self/status > signals; kill -PIPE $$; echo alive";
+    let mut bench = Bench::new(&[stage.script(script)]);
+    bench.began("gw");
+    let (failure, ..) = failure(bench.notice());
+    blocked.thread_unblock().expect("a mask");
+    assert_eq!(failure.to_string(), "ended by signal 13", "Rust ignores it, and programs do not expect that");
+    assert_eq!(stage.text("signals"), "SigBlk:\t0000000000000000\n");
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::secrets;
+use crate::printable::printable;
+
 /// Every problem of a configuration, at least one, in the order of the files and their lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
@@ -121,26 +124,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// `text` on one line, cut off with `…` where it is long.
+/// `text` on one line and without secrets, cut off with `…` where it is long.
 pub(super) fn excerpt(text: &str) -> String {
     /// Enough to recognise a value by; a whole problem then fits a wide terminal.
     const MAX_CHARS: usize = 60;
+    let text = secrets::hidden(text);
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => escaped(&text[..end]) + "…",
-        None => escaped(text),
+        None => escaped(&text),
     }
 }
 
-/// `text` with its control characters spelled out: a configuration must not steer the terminal that shows its mistakes.
+/// `text` on one line: a configuration must not steer the terminal that shows its mistakes.
 pub(super) fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_debug())
-        } else {
-            out.push(c)
-        }
-        out
-    })
+    printable(text)
 }
 
 #[cfg(test)]

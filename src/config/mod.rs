@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod pattern;
 mod reader;
+mod secrets;
 pub mod settings;
 pub mod value;
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::protocol::{Answer, REQUEST_AT_MOST, Request};
+use crate::printable::printable;
 
 /// How long the daemon may do nothing: it answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ pub enum Error {
     #[error("too many names at once: a request has at most {REQUEST_AT_MOST} bytes")]
     TooLong,
     /// It does not do as asked.
-    #[error("{error}{of}", of = OtherVersion(.version))]
+    #[error("{}{of}", printable(.error), of = OtherVersion(.version))]
     Refused {
         /// Why.
         error: String,
@@ -44,7 +45,7 @@ pub enum Error {
         version: String,
     },
     /// It answers, but in words unknown here.
-    #[error("the daemon's answer is not understood: {error}{of}", of = OtherVersion(.version))]
+    #[error("the daemon's answer is not understood: {}{of}", printable(&.error.to_string()), of = OtherVersion(.version))]
     NotUnderstood {
         /// What is wrong with it.
         error: serde_json::Error,
@@ -73,7 +74,7 @@ impl fmt::Display for OtherVersion<'_> {
         match (self.0, env!("CARGO_PKG_VERSION")) {
             (theirs, ours) if theirs == ours => Ok(()),
             ("", ours) => write!(f, " (the daemon does not tell its version, this is {ours})"),
-            (theirs, ours) => write!(f, " (the daemon is pingtest {theirs}, this is {ours})"),
+            (theirs, ours) => write!(f, " (the daemon is pingtest {}, this is {ours})", printable(theirs)),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::Snapshot;
 use super::protocol::{Answer, Counts, Outage, Rtt, Strays, Target, Text};
 use crate::monitor::outage::{self, Cause, State};
 use crate::monitor::snapshot::TargetStatus;
-use crate::monitor::target::{Addr, Host};
+use crate::monitor::target::{Addr, Host, Name};
 use crate::monitor::time::Wall;
 use crate::monitor::window;
 
@@ -61,12 +61,35 @@ fn chosen<'a, 'w>(targets: &'a [TargetStatus], wanted: &'w [String]) -> Result<V
     if wanted.is_empty() {
         return Ok(targets.iter().collect());
     }
-    let names: BTreeSet<_> = wanted.iter().map(String::as_str).collect();
-    let chosen: Vec<_> = targets.iter().filter(|target| names.contains(target.target.name.as_str())).collect();
-    let known: BTreeSet<_> = chosen.iter().map(|target| target.target.name.as_str()).collect();
-    match wanted.iter().find(|name| !known.contains(name.as_str())) {
-        Some(unknown) => Err(unknown),
-        None => Ok(chosen),
+    let known = targets.iter().map(|target| &target.target.name).collect();
+    let mut names = BTreeSet::new();
+    for name in wanted {
+        let meant = meant_by(name, &known);
+        if meant.is_empty() {
+            return Err(name);
+        }
+        names.extend(meant);
+    }
+    Ok(targets.iter().filter(|target| names.contains(&target.target.name)).collect())
+}
+
+/// What the configuration adds to the name of a target of both families for each of its legs.
+const LEGS: [&str; 2] = [".ipv4", ".ipv6"];
+
+/// The legs of a target of both families of this name.
+pub(super) fn legs(name: &str, targets: &[TargetStatus]) -> Vec<Name> {
+    legs_among(name, |leg| targets.iter().any(|target| target.target.name == *leg))
+}
+
+fn legs_among(name: &str, is_known: impl Fn(&Name) -> bool) -> Vec<Name> {
+    LEGS.iter().filter_map(|suffix| Name::new(&format!("{name}{suffix}"))).filter(is_known).collect()
+}
+
+/// The target of this name, or the legs of that which the configuration calls so.
+fn meant_by(name: &str, known: &BTreeSet<&Name>) -> Vec<Name> {
+    match Name::new(name).filter(|name| known.contains(name)) {
+        Some(name) => vec![name],
+        None => legs_among(name, |leg| known.contains(leg)),
     }
 }
 
@@ -101,7 +124,8 @@ fn line(answer: &impl Serialize, bytes: usize) -> Vec<u8> {
 
 fn rate(targets: &[&TargetStatus]) -> f64 {
     let probed = targets.iter().filter(|target| target.state != State::Paused && !target.interval.is_zero());
-    probed.map(|target| target.interval.as_secs_f64().recip()).sum()
+    // Not `sum`, to which nothing is -0.
+    probed.fold(0.0, |rate, target| rate + target.interval.as_secs_f64().recip())
 }
 
 fn counts(targets: &[&TargetStatus]) -> Counts {

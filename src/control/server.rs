@@ -189,13 +189,26 @@ impl<H: Handler> Desk<H> {
         match refused {
             Ok(()) => render::granted(),
             Err(Refusal::Stopping) => stopping(),
-            Err(Refusal::UnknownTarget) => self.no_such_target(target.to_string()).await,
+            Err(Refusal::UnknownTarget) => self.order_legs(order, target.to_string()).await,
         }
     }
 
-    async fn no_such_target(&self, target: String) -> Vec<u8> {
+    /// There is no target of this name: then its legs are meant, if the configuration calls a target of both families so.
+    async fn order_legs(&self, order: Order, target: String) -> Vec<u8> {
         let Some(snapshot) = self.handler.status().await else { return stopping() };
-        off_the_main_thread(move || render::refusal(&render::no_such_target(&target, &snapshot.targets))).await
+        let legs = render::legs(&target, &snapshot.targets);
+        if legs.is_empty() {
+            let refuse = move || render::refusal(&render::no_such_target(&target, &snapshot.targets));
+            return off_the_main_thread(refuse).await;
+        }
+        for leg in legs {
+            match self.handler.order(order, leg).await {
+                // One that has gone meanwhile is probed no more, and cannot be.
+                Ok(()) | Err(Refusal::UnknownTarget) => {}
+                Err(Refusal::Stopping) => return stopping(),
+            }
+        }
+        render::granted()
     }
 }
 

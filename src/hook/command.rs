@@ -18,6 +18,7 @@ use super::event::{Told, VARIABLES};
 use super::halt::{Halt, wait_for};
 use super::notice::{Failure, one_line};
 use super::now;
+use crate::limits;
 
 /// What of a command's words is shown, bytes: the last ones, which say what went wrong.
 const SHOWN: usize = 2048;
@@ -93,6 +94,7 @@ impl Run {
         });
         let child = command.envs(&told.variables).spawn()?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        group.into_iter().for_each(limits::give_back);
         let end = group.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Self { child, group, end, said: Some(said), output: Tail::default() })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Trigger;
 use crate::monitor::target::Name;
+use crate::printable::printable;
 
 /// What the operator should know. `hook` is the program, or the receiver's scheme and host: the rest of an address may be a secret.
 #[derive(Debug)]
@@ -139,12 +140,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// What somebody else said, fit for one line of a log: control characters are escaped, as they could move a terminal's cursor.
+/// What somebody else said, fit for one line of a log.
 pub(super) fn one_line(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
-    let mut line = String::with_capacity(text.len());
-    for c in text.trim().chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
+    printable(String::from_utf8_lossy(said).trim())
 }

@@ -120,7 +120,7 @@ pub(super) struct Clean<'a>(pub(super) &'a str);
 
 impl Display for Clean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let breaks = crate::printable::steers;
         self.0.chars().try_for_each(|c| f.write_char(if breaks(c) { ' ' } else { c }))
     }
 }

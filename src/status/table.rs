@@ -9,9 +9,10 @@ use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Timelike};
 
 use super::layout::{COLUMNS, cut, lay_out, push};
 pub use super::layout::{Colour, View};
-use super::words::{ago, printable, span, why};
+use super::words::{ago, span, why};
 use crate::control::protocol::{Answer, Health, Rtt, Target};
 use crate::monitor::outage::State;
+use crate::printable::printable;
 
 /// The table, with a line above it that sums it up. Times are shown in `zone`.
 pub fn render<Z: TimeZone>(answer: &Answer, view: &View, zone: &Z) -> String

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use crate::control::protocol::{Outage, Target};
 use crate::monitor::outage::State;
+use crate::printable::printable;
 
 /// `12s`, `3m12s`, `2h05m`, `3d04h`: two units tell enough. Less than nothing, after a clock was set back, is nothing.
 pub(super) fn span(time: TimeDelta) -> String {
@@ -69,23 +70,6 @@ fn cause(outage: &Outage) -> String {
     }
 }
 
-/// `text` with what would steer the terminal spelled out: it may come from a resolver or from another release.
-pub(super) fn printable(text: &str) -> String {
-    // Nearly all there is: ten thousand targets have forty thousand texts.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if steers(c) {
-            out.extend(c.escape_debug());
-        } else {
-            out.push(c);
-        }
-        out
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,10 +78,5 @@ mod tests {
     fn a_span_is_told_in_its_two_largest_units() {
         let told = [0, 59, 60, 3599, 3600, 86_399, 86_400, 90_000, -5].map(|time| span(TimeDelta::seconds(time)));
         assert_eq!(told, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "1d01h", "0s"]);
-    }
-
-    #[test]
-    fn what_would_steer_a_terminal_is_spelled_out() {
-        assert_eq!(printable("a\x1b[2Jb\u{202e}ü"), "a\\u{1b}[2Jb\\u{202e}ü");
     }
 }

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 use super::refuse_unknown;
 use crate::config::error::{Place, Problem};
 use crate::config::reader::{DURATION, Field, Source, TEXT, Table, Title, Written};
+use crate::config::secrets;
 
 /// `[ledger]`.
 #[derive(Debug, Default)]
@@ -66,8 +67,16 @@ pub(super) fn hook(
         place_of_action: table.missing("command", header),
         on: table.list("on", r#"a list such as ["outage_began", "outage_ended"]"#, problems),
         command: table.list("command", COMMAND, problems),
-        webhook: table.field("webhook", TEXT, problems),
+        webhook: address(table.field("webhook", TEXT, problems)),
         timeout: table.field("timeout", DURATION, problems),
         targets: table.list("targets", r#"a list of names such as ["web001"]"#, problems),
     }
+}
+
+/// An address, whose problems are told without its secrets.
+fn address(mut written: Field<String>) -> Field<String> {
+    if let Field::Set(Written { place, .. }) = &mut written {
+        place.value = place.value.as_deref().map(secrets::hidden_address);
+    }
+    written
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::names::NOBODY;
 use crate::config::error::Problem;
 use crate::config::file;
 use crate::config::reader::{Field, Written};
@@ -130,7 +131,7 @@ impl Shared {
 }
 
 fn parent(text: &str) -> value::Result<Option<Name>> {
-    if text == "off" {
+    if text == NOBODY {
         return Ok(None);
     }
     match Name::new(text) {

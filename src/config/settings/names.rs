@@ -1,5 +1,5 @@
-//! The names of targets: given or made from the host, unique, and none that a rotated log might have. A target of both families goes by
-//! one name in the configuration and has two.
+//! The names of targets: given or made from the host, unique, none that a rotated log might have, nor one that means no target. A target
+//! of both families goes by one name in the configuration and has two.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +67,9 @@ pub(super) fn name(text: &str) -> value::Result<Name> {
     if is_dated(&name) {
         return value::refuse(r#"must not end like the date of a rotated log, such as "-2026-11-22""#);
     }
+    if name.as_str() == NOBODY {
+        return value::refuse(r#"must not be "off": as a parent it means none"#);
+    }
     Ok(name)
 }
 
@@ -75,8 +78,14 @@ fn default_name(host: &Host) -> value::Result<Name> {
     if is_dated(&name) {
         return value::refuse("ends like the date of a rotated log: add a name that does not");
     }
+    if name.as_str() == NOBODY {
+        return value::refuse(r#"cannot be a name, as "off" means none where a parent is written: add another name"#);
+    }
     Ok(name)
 }
+
+/// What `parent` is for a target without one, and so nobody's name.
+pub(super) const NOBODY: &str = "off";
 
 /// Whether a name ends in `-YYYY-MM-DD` or `-YYYY-MM-DDTHH`: its live file might be a rotated one of another target.
 fn is_dated(name: &Name) -> bool {
