@@ -21,6 +21,7 @@ use pingtest::control::protocol::{
 };
 use pingtest::control::{Error, Handler, Health, Order, Refusal, Server, Snapshot, client};
 use pingtest::monitor::Strays;
+use pingtest::monitor::finding::Gap;
 use pingtest::monitor::inflight::{Ruling, Verdict};
 use pingtest::monitor::outage::{Bound, Cause, Outage, State};
 use pingtest::monitor::sample::IcmpError;
@@ -201,7 +202,7 @@ fn all_states() -> Vec<TargetStatus> {
         gateway,
         longest,
         TargetStatus { state: State::Behind, behind: Name::new("gw"), ..up("leaf", 4) },
-        TargetStatus { state: State::Suspect, answered: Some(ago(2)), ..up("shaky", 5) },
+        TargetStatus { state: State::Suspect, answered: Some(ago(2)), gap: Some(Gap::NotSent), ..up("shaky", 5) },
         TargetStatus { state: State::Degraded, window: window(950, 50), ..up("lossy", 6) },
         TargetStatus {
             target: named,
@@ -237,8 +238,8 @@ STATE         TARGET  ADDRESS             SINCE                  FOR    LOSS  LA
 down          far     192.0.2.3           2026-11-21 12:00:00  1d01h  10.00%    5.12/4.56  1d01h ago  no answer, 90000 lost, 41s not measured
 down          gw      192.0.2.2           2026-11-22 12:56:48  3m12s  10.00%    5.12/4.56  3m13s ago  From 10.0.0.1: Destination Host Unreachable, 192 lost, 1 behind it
 behind        leaf    192.0.2.4           2026-11-22 11:00:00  2h00m   0.00%    5.12/4.56     1s ago  behind gw
-suspect       shaky   192.0.2.5           2026-11-22 11:00:00  2h00m   0.00%    5.12/4.56     2s ago
-degraded      lossy   192.0.2.6           2026-11-22 11:00:00  2h00m   5.00%    5.12/4.56     1s ago
+suspect       shaky   192.0.2.5           2026-11-22 11:00:00  2h00m   0.00%    5.12/4.56     2s ago  nothing can be sent
+degraded      lossy   192.0.2.6           2026-11-22 11:00:00  2h00m   5.00%    5.12/4.56     1s ago  loss or round-trip time over its threshold
 never up yet  web     - (web001.example)  2026-11-22 11:00:00  2h00m       -            -          -  not resolved: no such host\\u{1b}[2J
 paused        quiet   192.0.2.8           -                        -   0.00%    5.12/4.56     1s ago  by order (pingtest resume quiet)
 up            fine    192.0.2.1           2026-11-22 11:00:00  2h00m   0.00%    5.12/4.56     1s ago

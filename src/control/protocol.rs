@@ -203,6 +203,9 @@ pub struct Target<'a> {
     /// Why its name leads nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_resolved: Option<Text<'a>>,
+    /// Why it is not measured at present, where it is not: a word of [`crate::monitor::finding::Gap`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Text<'a>>,
     /// When the newest of the answered probes was sent, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<Text<'a>>,

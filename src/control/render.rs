@@ -194,6 +194,7 @@ where
             outage: status.outage.as_ref().map(|outage| self.outage(outage)),
             behind: status.behind.as_ref().map(|parent| parent.as_str().into()),
             not_resolved: status.not_resolved.as_deref().map(Text::from),
+            gap: status.gap.map(|gap| Text::from(gap.word())),
             answered: status.answered.map(|answered| self.time(answered)),
             interval_s: status.interval.as_secs_f64(),
             sent: window.sent,

@@ -34,7 +34,23 @@ pub(super) fn why(target: &Target, state: Option<State>) -> String {
     let silent = (state == Some(State::Unknown) && target.lost > 0).then(|| format!("{} lost", target.lost));
     let paused =
         (state == Some(State::Paused)).then(|| format!("by order (pingtest resume {})", printable(&target.name)));
-    behind.into_iter().chain(outage).chain(name).chain(silent).chain(paused).collect::<Vec<_>>().join("; ")
+    let degraded = (state == Some(State::Degraded)).then(|| "loss or round-trip time over its threshold".to_owned());
+    let unheard =
+        (state == Some(State::Suspect) && target.replies == 0).then(|| "not heard of since the start".to_owned());
+    let words = [behind, outage, name, silent, paused, degraded, unheard, gap(target)];
+    words.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Why nothing is known at present, where no other words say so.
+fn gap(target: &Target) -> Option<String> {
+    match &**target.gap.as_ref()? {
+        "not_sent" => Some("nothing can be sent".to_owned()),
+        "local_drops" => Some("replies are dropped here".to_owned()),
+        "stalled" => Some("pingtest was stalled".to_owned()),
+        "suspended" | "not_resolved" | "paused" | "behind_parent" => None,
+        // Of a later release: its word, as it is.
+        other => Some(printable(other)),
+    }
 }
 
 fn says_not_resolved(target: &Target) -> bool {
