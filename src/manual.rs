@@ -76,8 +76,13 @@ Success.
 1
 .BR ping :
 at least one host never answered.
-.BR log :
-there is no such log, or not all of it can be read.
+.BR log ,
+.BR outages :
+there is no such log or ledger, or not all of it can be read.
+.BR status ,
+.BR pause ,
+.BR resume :
+the daemon cannot be asked, or does not know the target.
 .TP
 64
 Wrong usage.
@@ -125,6 +130,18 @@ What pingtest rotated, and so may delete once it is beyond the limits of [log]. 
 .TP
 .I /var/log/pingtest/.pingtest.lock
 Locked by the process that writes to the directory; no other may. It holds the number of that process.
+.TP
+.I /var/lib/pingtest/ledger.db
+The ledger, an SQLite database, with ledger.db-wal and ledger.db-shm while it is in use; ledger.db.lock is locked by the process that
+writes it. A broken one is kept as ledger.db.corrupt-TIME.
+.TP
+.I /run/pingtest/control.sock
+Where
+.BR status ,
+.B pause
+and
+.B resume
+ask the running daemon.
 .PP
 With
 .I file
@@ -134,6 +151,15 @@ also appends to that file what it says on standard error, stamped. The file is n
 .BR logrotate (8)
 do so with copytruncate. What cannot be written to it is missing there without a word. Why the program did not start or go on is said
 on standard error only. Another [diagnostics] takes effect at the next start.
+.SH ENVIRONMENT
+.TP
+.B LOGS_DIRECTORY, STATE_DIRECTORY, RUNTIME_DIRECTORY
+Set by systemd: where log, ledger and control socket are if the configuration does not say.
+.TP
+.B NO_COLOR
+Where it is set and not empty,
+.B status
+uses no colour.
 .SH SEE ALSO
 .BR ping (8),
 .BR fping (8),

@@ -35,6 +35,7 @@ fn tell_of_finding(Finding { target, what, .. }: &Finding) {
         What::OutageEnded(outage) => {
             let behind = match outage.behind {
                 0 => String::new(),
+                1 => ", and 1 other behind it".to_owned(),
                 others => format!(", and {others} others behind it"),
             };
             info!("{name}: up again, was down for {:.3} s{behind}", outage.lasted.as_secs_f64());

@@ -105,7 +105,7 @@ fn what_a_strange_host_answers_is_called_by_its_name(rights: Rights) {
     daemon.expect("the loss of a forged reply", |line| line.outcome == "lost" && line.seq() == 6);
     let mut told: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let lines = daemon.stop();
-    for line in &lines {
+    for line in lines.iter().filter(|line| !line.is_finding()) {
         told.entry(line.seq()).or_default().push(line.outcome.clone());
     }
     // Datagram sockets never see a wrong checksum: the kernel drops the packet.

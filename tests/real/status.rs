@@ -10,7 +10,7 @@ use crate::support::net::Namespace;
 use crate::support::program::{self, Daemon, Program, Rights};
 use crate::support::wait::{self, PATIENCE};
 
-const TWO: &str = "[defaults]\ninterval = \"50ms\"\n[[target]]\nhost = \"127.0.0.1\"\n[[target]]\nhost = \"127.0.0.2\"\nname = \"second\"\n";
+const TWO: &str = "[control]\nsocket = \"control.sock\"\n[defaults]\ninterval = \"50ms\"\n[[target]]\nhost = \"127.0.0.1\"\n[[target]]\nhost = \"127.0.0.2\"\nname = \"second\"\n";
 
 /// Where a daemon in this directory listens.
 fn socket(dir: &Path) -> PathBuf {
@@ -59,10 +59,12 @@ fn a_second_daemon_leaves_the_socket_to_the_first_and_goes_on_without() {
     let first = daemon.program.dir().to_owned();
     expect(&first, "second", "watched", |_| true);
     let dir = program::directory();
-    fs::write(dir.path().join("c.toml"), "[log]\ndir = \"log\"\n[[target]]\nhost = \"127.0.0.3\"\n")
-        .expect("it is ours");
-    let mut command = program::command(&host, Rights::Root, dir.path());
-    command.env("RUNTIME_DIRECTORY", &first);
+    let config = format!(
+        "[log]\ndir = \"log\"\n[ledger]\npath = \"off\"\n[control]\nsocket = {:?}\n[[target]]\nhost = \"127.0.0.3\"\n",
+        socket(&first)
+    );
+    fs::write(dir.path().join("c.toml"), config).expect("it is ours");
+    let command = program::command(&host, Rights::Root, dir.path());
     let second = Program::spawn(dir, command, &["run", "--config", "c.toml"]);
     let told = format!("another process listens on {}", socket(&first).display());
     second.wait_for("stderr", "warning", |text| text.contains(&told));
