@@ -226,6 +226,11 @@ impl Proof<'_> {
         for outage in outages {
             let (shown, lost) = (self.show(outage), self.lost(target.addr, outage));
             let _ = writeln!(self.story, "{} down {:?}: {shown}; {lost} unanswered in it", target.addr, target.down);
+            if let Some(ended) = outage.ended
+                && outage.lasted.abs_diff(Duration::from_nanos(ended - outage.began)) > Duration::from_millis(20)
+            {
+                self.errors.push(format!("{}: lasted {:?}: {shown}", target.addr, outage.lasted));
+            }
             // What a stop finds in flight, and what a kill takes along, is in nobody's count.
             if outage.lost > lost {
                 self.errors.push(format!("{}: {lost} probes were unanswered, not {}", target.addr, outage.lost));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::findings::{self, Told};
+use crate::kept::{Kept, KeptOutage, KeptTarget};
 use crate::lateness::Lateness;
 use crate::stage::{self, Stage, peak_memory, say};
 use crate::support::journal::Journal;
@@ -34,12 +35,29 @@ fn ten_thousand_targets_that_fail_at_once_are_ten_thousand_outages() {
     let ended = once.iter().filter(|outage| outage.end.is_some()).count();
     say(&format!("told: {} outages of one target once, {ended} of them ended", once.len()));
     assert_eq!((told.len(), once.len(), ended), (TARGETS.into(), TARGETS.into(), TARGETS.into()), "told, once, ended");
+    let kept: Vec<_> = played
+        .kept
+        .targets
+        .iter()
+        .filter(|kept| told.get(&kept.target).is_some_and(|told| is_kept(told, kept)))
+        .collect();
+    say(&format!("kept as told: {} of {}", kept.len(), played.kept.targets.len()));
+    assert_eq!(kept.len(), usize::from(TARGETS), "kept as told");
     let (began, end) = (played.farthest(&once, |outage| outage.began, STORM_TIME.start), {
         played.farthest(&once, |outage| outage.end.map_or(0, |end| end.at), STORM_TIME.end)
     });
     say(&format!("told as begun {began:?} after the instant at most, as ended {end:?}"));
     assert!(began <= INTERVAL + SLACK && end <= INTERVAL + SLACK, "{began:?}, {end:?}");
     played.assert();
+}
+
+/// Whether the ledger has the outages that were told, to the millisecond, and no other.
+fn is_kept(told: &[Told], kept: &KeptTarget) -> bool {
+    let is_same = |(told, kept): (&Told, &KeptOutage)| {
+        let ended = told.end.zip(kept.ended).is_some_and(|(end, at)| end.at.abs_diff(at) <= 1_000_000);
+        ended && told.began.abs_diff(kept.began) <= 1_000
+    };
+    told.len() == kept.outages.len() && told.iter().zip(&kept.outages).all(is_same)
 }
 
 #[test]
@@ -53,6 +71,10 @@ fn behind_a_gateway_that_fails_ten_thousand_targets_are_one_outage() {
     let outages: usize = told.values().map(Vec::len).sum();
     say(&format!("told: {outages} outages, of {:?}", told.keys().take(5).collect::<Vec<_>>()));
     assert!(outages == 1 && told.contains_key(GATEWAY), "{outages} outages of {} targets", told.len());
+    let kept: Vec<_> = played.kept.targets.iter().filter(|kept| !kept.outages.is_empty()).collect();
+    let behind: Vec<_> = kept.iter().flat_map(|kept| &kept.outages).map(|outage| outage.behind).collect();
+    say(&format!("kept: outages of {} targets, with so many behind: {behind:?}", kept.len()));
+    assert_eq!(behind, [usize::from(TARGETS) - 1], "outages kept, each with as many behind it");
     played.assert();
 }
 
@@ -60,6 +82,7 @@ fn behind_a_gateway_that_fails_ten_thousand_targets_are_one_outage() {
 struct Played {
     /// Those of outages.
     lines: Vec<Line>,
+    kept: Kept,
     journal: Journal,
     /// Peak of memory before the storm and after, bytes.
     memory: [u64; 2],
@@ -75,7 +98,7 @@ fn play(what: &str, config: &str) -> Option<Played> {
     let watch = Stopwatch::start();
     let until = |time: Duration| wait::pause(time.saturating_sub(watch.elapsed()));
     let dir = program::directory();
-    program::write_config(dir.path(), config);
+    program::write_config(dir.path(), &format!("[ledger]\npath = \"ledger.db\"\n{config}"));
     let mut pingtest = Program::start_in(dir, &network.namespace, Rights::Root, &["run", "--config", "pingtest.toml"]);
     until(STORM_TIME.start - Duration::from_millis(500));
     let before = peak_memory(pingtest.id());
@@ -86,11 +109,12 @@ fn play(what: &str, config: &str) -> Option<Played> {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let log = pingtest.text("log/pingtest.log");
     let lines = log.lines().filter(|line| line.contains("\"outcome\":\"outage_")).map(line::parse_one).collect();
+    let kept = Kept::read(&pingtest.dir().join("ledger.db"));
     let not_written = log.lines().filter(|line| line.contains("\"outcome\":\"not_written\"")).count();
     let (dropped, journal) = (network.dropped(), network.end());
     let [calm, storm, back] = [CALM..STORM_TIME.start, STORM_TIME, STORM_TIME.end..STORM_TIME.end + SETTLED]
         .map(|time| Lateness::within(&journal, INTERVAL, instants(&journal, time)));
-    let played = Played { lines, memory, not_written, before: calm, during: storm, after: back, journal };
+    let played = Played { lines, kept, memory, not_written, before: calm, during: storm, after: back, journal };
     say(&format!(
         "{TARGETS} targets fail at once for {:?}, {what}: peak memory {} MiB before, {} MiB after; {not_written} words of missing \
          lines, dropped by the device {dropped}\nprobes before: {}\nin the storm: {}\nafterwards: {}",
