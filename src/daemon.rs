@@ -132,9 +132,12 @@ impl Daemon {
                 }
                 _ = self.signals.hang_up.recv() => self.begin_reload(),
                 settings = finished(&mut self.reload) => self.end_reload(settings),
-                _ = watch.tick() => if self.parts.has_log_ended() {
-                    return Err(Error::Died("writing"));
-                },
+                _ = watch.tick() => {
+                    self.parts.notices.tell_untold();
+                    if self.parts.has_log_ended() {
+                        return Err(Error::Died("writing"));
+                    }
+                }
                 signal = self.signals.stop.recv() => {
                     info!("stopping on {signal}");
                     return self.parts.stop().await.map(drop);

@@ -171,7 +171,6 @@ struct Driver<O> {
     unflushed: Unflushed,
     asked: VecDeque<Asked>,
     records: Vec<Record>,
-    findings: Vec<Finding>,
     notices: Vec<monitor::Notice>,
     engine_notices: Vec<engine::Notice>,
 }
@@ -225,7 +224,6 @@ impl<O: Outlet> Driver<O> {
             unflushed: Unflushed::default(),
             asked: VecDeque::new(),
             records: Vec::new(),
-            findings: Vec::new(),
             notices: Vec::new(),
             engine_notices: Vec::new(),
         };
@@ -387,8 +385,7 @@ impl<O: Outlet> Driver<O> {
         if self.unflushed.count > 0 && (ripe || !self.loaded) {
             self.flush();
         }
-        self.monitor.poll_findings(&mut self.findings);
-        self.findings.drain(..).for_each(|finding| self.outlet.finding(finding));
+        self.monitor.poll_findings().into_iter().for_each(|finding| self.outlet.finding(finding));
         self.monitor.poll_notices(&mut self.notices);
         self.notices.drain(..).for_each(|notice| self.outlet.notice(Notice::Monitor(notice)));
         self.engine.poll_notices(&mut self.engine_notices);

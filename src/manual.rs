@@ -104,10 +104,15 @@ or a group within
 Raw sockets are preferred. A firewall mark also needs CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17.
 .SH ENVIRONMENT
 .TP
-.B LOGS_DIRECTORY
-Where the log goes if the configuration does not say; set by
+.BR LOGS_DIRECTORY ", " STATE_DIRECTORY ", " RUNTIME_DIRECTORY
+Where log, ledger and control socket are if the configuration does not say; set by
 .BR systemd.exec (5)
-for LogsDirectory=.
+for LogsDirectory=, StateDirectory= and RuntimeDirectory=.
+.TP
+.B NO_COLOR
+Where it is set and not empty,
+.B status
+uses no colour.
 .TP
 .B RUST_LOG
 How much is said on standard error and in the file for diagnostics: error, warn, info, debug or trace. It wins over
@@ -151,15 +156,6 @@ also appends to that file what it says on standard error, stamped. The file is n
 .BR logrotate (8)
 do so with copytruncate. What cannot be written to it is missing there without a word. Why the program did not start or go on is said
 on standard error only. Another [diagnostics] takes effect at the next start.
-.SH ENVIRONMENT
-.TP
-.B LOGS_DIRECTORY, STATE_DIRECTORY, RUNTIME_DIRECTORY
-Set by systemd: where log, ledger and control socket are if the configuration does not say.
-.TP
-.B NO_COLOR
-Where it is set and not empty,
-.B status
-uses no colour.
 .SH SEE ALSO
 .BR ping (8),
 .BR fping (8),

@@ -3,6 +3,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Se
 use crate::hook::{self, Hooks, Patience, Stopped};
 use crate::ledger::{self, Ledger};
 use crate::monitor::finding::{Finding, What};
+use crate::monitor::outage::State;
 use crate::monitor::record::Record;
 use crate::monitor::target::Target;
 use crate::monitor::{Lookup, Monitor, Start};
@@ -36,6 +38,9 @@ const STOP_POLL: Duration = Duration::from_millis(2);
 /// Notices that may wait for the main thread; more than a human can read.
 const NOTICES: usize = 1024;
 
+/// Findings among them: a storm of outages leaves room for what the writers have to tell.
+const NEWS: usize = NOTICES / 2;
+
 /// Descriptors for everything but log files: sockets, timers, the resolver's, the ledger's, hooks, standard streams.
 const OTHER_DESCRIPTORS: u64 = 256;
 
@@ -46,11 +51,44 @@ const OPEN_FILES: u64 = 16_384;
 pub(crate) struct Parts {
     pub(crate) driver: Running,
     pub(crate) commands: UnboundedSender<Command>,
-    pub(crate) notices: Receiver<Told>,
+    pub(crate) notices: Notices,
     log: Control,
     writer: JoinHandle<()>,
     ledger: Option<JoinHandle<()>>,
     hooks: Option<Hooks>,
+}
+
+/// What there is to tell.
+pub(crate) struct Notices {
+    told: Receiver<Told>,
+    news: Arc<News>,
+}
+
+impl Notices {
+    /// The next thing to be told. Cancel safe.
+    pub(crate) async fn recv(&mut self) -> Option<Told> {
+        let told = self.told.recv().await;
+        if let Some(Told::Found(_)) = told {
+            self.news.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        told
+    }
+
+    /// Says how much was found out that could not be told, since this was called last.
+    pub(crate) fn tell_untold(&self) {
+        let untold = self.news.untold.swap(0, Ordering::Relaxed);
+        if untold > 0 {
+            warn!("{untold} more outages, ends of outages and first replies are not named here; the log has them");
+        }
+    }
+}
+
+/// How much was found out that the main thread was too busy to tell. Ledger and hooks have it.
+#[derive(Debug, Default)]
+struct News {
+    /// Findings that wait for it.
+    waiting: AtomicUsize,
+    untold: AtomicU64,
 }
 
 /// What reaches the main thread.
@@ -103,11 +141,19 @@ impl Parts {
             }
         };
         let (commands, orders) = mpsc::unbounded_channel();
-        let outlet =
-            Outbox { queue: writer.queue, notices, resolver: Resolver::new(), commands: commands.clone(), tap };
+        let news = Arc::new(News::default());
+        let outlet = Outbox {
+            queue: writer.queue,
+            notices,
+            news: Arc::clone(&news),
+            resolver: Resolver::new(),
+            commands: commands.clone(),
+            tap,
+        };
         let setup = Setup { targets, carried, start, secrets: secrets()?, commands: orders, outlet };
         let driver = driver::spawn(setup)?;
-        Ok(Self { driver, commands, notices: told, log: writer.control, writer: writer.thread, ledger, hooks })
+        let notices = Notices { told, news };
+        Ok(Self { driver, commands, notices, log: writer.control, writer: writer.thread, ledger, hooks })
     }
 
     /// What writes the log, to be told of a change.
@@ -160,7 +206,7 @@ impl Parts {
             InTime::Yes => {}
             InTime::No => error!("the ledger could not be written to its end; what was found out last is not in it"),
         }
-        while let Ok(told) = self.notices.try_recv() {
+        while let Ok(told) = self.notices.told.try_recv() {
             tell(&told);
         }
     }
@@ -213,6 +259,7 @@ fn open_ledger(
 struct Outbox {
     queue: Queue,
     notices: Sender<Told>,
+    news: Arc<News>,
     resolver: Resolver,
     commands: UnboundedSender<Command>,
     tap: Open,
@@ -240,8 +287,7 @@ impl Outlet for Outbox {
         let Open::Daemon { ledger, hooks } = &mut self.tap else { return };
         hooks.finding(&finding);
         if is_news(&finding.what) {
-            // As with notices.
-            let _ = self.notices.try_send(Told::Found(finding.clone()));
+            self.news.tell(&finding, &self.notices);
         }
         if let Some(ledger) = ledger {
             ledger.finding(finding);
@@ -262,10 +308,25 @@ impl Outlet for Outbox {
     }
 }
 
+impl News {
+    /// Passes a finding on, unless so many wait that what the writers have to tell would find no room.
+    fn tell(&self, finding: &Finding, notices: &Sender<Told>) {
+        let has_room = self.waiting.load(Ordering::Relaxed) < NEWS;
+        if has_room && notices.try_send(Told::Found(finding.clone())).is_ok() {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Whether the operator is told of it.
 fn is_news(what: &What) -> bool {
     match what {
-        What::OutageBegan(_) | What::OutageEnded(_) | What::FirstReply(_) | What::StateChanged { .. } => true,
+        What::OutageBegan(_) | What::OutageEnded(_) | What::FirstReply(_) => true,
+        What::StateChanged { from, to } => {
+            [from, to].iter().any(|state| matches!(state, State::Degraded | State::Paused))
+        }
         What::Watched
         | What::Unwatched
         | What::OutageAmended(_)

@@ -9,7 +9,11 @@ use super::time::Wall;
 
 /// The gap that is open, if one is.
 #[derive(Debug, Default)]
-pub(super) struct Coverage(Option<Box<Open>>);
+pub(super) struct Coverage {
+    open: Option<Box<Open>>,
+    /// The gap before.
+    last: Option<Box<(Wall, Wall)>>,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -32,42 +36,46 @@ impl Coverage {
         newest: u64,
         out: &mut Vec<What>,
     ) -> Duration {
-        if let Some(open) = self.0.as_mut().filter(|open| open.why == why) {
-            open.until = until;
+        if let Some(open) = self.open.as_mut().filter(|open| open.why == why) {
+            open.until = until.and_then(|until| open.until.map(|so_far| so_far.max(until)));
             open.newest = newest;
             return Duration::ZERO;
         }
-        if self.0.as_ref().is_some_and(|open| open.until.is_none()) {
+        if self.open.as_ref().is_some_and(|open| open.until.is_none()) {
             return Duration::ZERO;
         }
         let closed = self.close(from, out);
-        self.0 = Some(Box::new(Open { from, until, why, newest }));
+        // What lies in the gap before has been told.
+        let told = self.last.as_ref().filter(|last| (last.0..last.1).contains(&from)).map(|last| last.1);
+        let from = told.unwrap_or(from);
+        self.open = Some(Box::new(Open { from, until, why, newest }));
         out.push(What::GapBegan { from, why });
         closed
     }
 
     /// The probe of this number was measured. Returns how long the gap was that this ended.
     pub(super) fn handle_measured(&mut self, seq: u64, out: &mut Vec<What>) -> Duration {
-        match &self.0 {
-            Some(open) if open.newest < seq && open.until.is_some() => self.close(open.from, out),
+        match self.open.as_deref() {
+            Some(&Open { newest, until: Some(until), .. }) if newest < seq => self.close(until, out),
             Some(_) | None => Duration::ZERO,
         }
     }
 
     /// Whether a gap is open.
     pub(super) fn is_open(&self) -> bool {
-        self.0.is_some()
+        self.open.is_some()
     }
 
     /// The open gap, if it is for this reason, ends at `at`. Returns how long it was.
     pub(super) fn end(&mut self, why: Gap, at: Wall, out: &mut Vec<What>) -> Duration {
-        if self.0.as_ref().is_some_and(|open| open.why == why) { self.close(at, out) } else { Duration::ZERO }
+        if self.open.as_ref().is_some_and(|open| open.why == why) { self.close(at, out) } else { Duration::ZERO }
     }
 
-    /// Whatever is open ends, at `at` where its end is not known.
+    /// Whatever is open ends, at `at` or before.
     pub(super) fn close(&mut self, at: Wall, out: &mut Vec<What>) -> Duration {
-        let Some(open) = self.0.take() else { return Duration::ZERO };
-        let until = open.until.unwrap_or(at).max(open.from);
+        let Some(open) = self.open.take() else { return Duration::ZERO };
+        let until = open.until.map_or(at, |until| until.min(at)).max(open.from);
+        self.last = Some(Box::new((open.from, until)));
         out.push(What::GapEnded { until });
         until - open.from
     }

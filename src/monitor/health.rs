@@ -6,20 +6,21 @@
 //!
 //! It knows one target, of its parent only what [`Parent`] tells, and nothing of lines or findings: it answers with [`Change`]s.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::course::{Course, Loss, Recovery, Seen};
 use super::finding::{FirstReply, WarmUp};
 use super::inflight::{Inflight, Ruling, Verdict};
-use super::outage::{Bound, Carried, Cause, Outage, Rules, State};
+use super::outage::{Carried, Cause, Outage, Rules, State};
 use super::time::{Mono, Now, Stamp, Wall};
 
-/// A parent that is itself not probed in time gives no word: then a child's losses are its own after so many intervals of the parent
-/// beyond its timeout.
-const PARENT_INTERVALS: u32 = 4;
+/// A parent's word is awaited for no longer than this: one that is probed so seldom is no help.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// How much of an outage may be unknown to a process that takes over from a killed one: its count of losses, not its bounds.
-const AMEND_EVERY: Duration = Duration::from_secs(10);
+/// Verdicts that may wait for the parent's word.
+const MAX_AWAITED: usize = 4096;
 
 /// How a target is doing.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ pub(super) struct Health {
     /// Losses in a row since then, while up.
     losses: Vec<Loss>,
     /// Verdicts whose turn has not come, by number, while up.
-    ahead: Vec<(u64, Told)>,
+    ahead: VecDeque<(u64, Told)>,
     /// Losses before the first reply.
     early: u64,
     /// Probes below this number have had their turn, whatever is still to be said of them: a reply passed them.
@@ -52,64 +53,12 @@ enum Standing {
     Behind,
 }
 
-/// An answered probe.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    seq: u64,
-    sent: Stamp,
-    arrived: Stamp,
-}
-
-/// A lost one.
-#[derive(Debug, Clone)]
-struct Loss {
-    seq: u64,
-    sent: Stamp,
-    cause: Cause,
-}
-
 #[derive(Debug)]
 enum Told {
     Answered(Seen),
     Lost(Loss),
-}
-
-/// An outage in its course.
-#[derive(Debug)]
-struct Course {
-    outage: Outage,
-    /// Number of its first lost probe, by this process's count.
-    first: u64,
-    /// What of [`Outage::lasted`] lies before `since`, or in suspend.
-    before: Duration,
-    since: Mono,
-    /// The lost probe sent last.
-    last: Seen,
-    /// Losses since the last reply.
-    in_a_row: u32,
-    /// Replies in a row, so far too few.
-    recovering: Option<Recovery>,
-    /// The newest probe when the identifier was changed last.
-    new_id_at: Option<u64>,
-    over: Option<Over>,
-    /// When all that is known was told last.
-    told: Mono,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Recovery {
-    first: Seen,
-    count: u32,
-    helped: bool,
-    /// What was not measured since then: part of the outage only if this is not its end.
-    unmeasured: Duration,
-}
-
-/// The end of an outage: probes with numbers below `seq` belong to it.
-#[derive(Debug, Clone, Copy)]
-struct Over {
-    seq: u64,
-    at: Mono,
+    /// Nothing can be said of it.
+    Unmeasured,
 }
 
 /// What a verdict changed.
@@ -184,6 +133,11 @@ impl Health {
         Some(Outage { lasted: course.lasted(now), ..course.outage.clone() })
     }
 
+    /// The outage that lasts, as far as its losses tell.
+    pub(super) fn outage_told(&self) -> Option<Outage> {
+        self.outage.as_ref().filter(|_| self.standing == Standing::Down).map(|course| course.outage.clone())
+    }
+
     /// When the newest of the answered probes was sent; zero on the monotonic clock where an earlier process sent it.
     pub(super) fn answered(&self) -> Option<Stamp> {
         self.answered.map(|seen| seen.sent)
@@ -223,12 +177,28 @@ impl Health {
             Ruling::Late(_) => self.handle_late(Seen::of(seq, verdict), context, out),
             Ruling::Lost(_) => self.handle_loss(Loss { seq, sent: verdict.sent, cause }, context, out),
             Ruling::Explained(_) => self.explain(seq, cause, out),
-            Ruling::Duplicate | Ruling::Unmeasured(_) => {}
+            Ruling::Unmeasured(_) => self.handle_gap(seq, out),
+            Ruling::Duplicate => {}
         }
         if self.awaits_parent(context.rules) {
             self.judge(verdict.sent.mono, context, out);
         }
         self.settle(context, out);
+    }
+
+    /// The probe of this number could not be measured, or not sent: it breaks a row of losses.
+    pub(super) fn handle_unsent(&mut self, seq: u64, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        self.handle_gap(seq, out);
+        self.settle(context, out);
+    }
+
+    fn handle_gap(&mut self, seq: u64, out: &mut Vec<Change>) {
+        match self.standing {
+            // At the end of an outage it was thought lost.
+            Standing::Up if seq < self.passed => self.give_back(seq, out),
+            Standing::Up => self.put_ahead(seq, Told::Unmeasured),
+            Standing::Unknown | Standing::Down | Standing::Behind => {}
+        }
     }
 
     /// The parent has something new to tell.
@@ -268,7 +238,8 @@ impl Health {
 
     /// So much time was not measured.
     pub(super) fn handle_unmeasured(&mut self, time: Duration) {
-        match self.course() {
+        match self.outage.as_deref_mut() {
+            Some(Course { over: Some(_), between, .. }) => *between += time,
             Some(Course { recovering: Some(recovery), .. }) => recovery.unmeasured += time,
             Some(course) => course.outage.unmeasured += time,
             None => {}
@@ -282,19 +253,20 @@ impl Health {
         }
     }
 
-    /// One more is behind this one.
-    pub(super) fn handle_behind(&mut self) {
+    /// So many are behind this one, or were.
+    pub(super) fn handle_behind(&mut self, count: usize) {
         if let Some(course) = self.course() {
-            course.outage.behind = course.outage.behind.saturating_add(1);
+            course.outage.behind = u32::try_from(count).unwrap_or(u32::MAX);
         }
     }
 
     /// The target is not probed from here on. Where it was behind its parent, nobody knows any more.
     pub(super) fn handle_pause(&mut self, now: Stamp) {
-        match self.standing {
-            Standing::Behind => self.reach(now),
-            Standing::Unknown | Standing::Up | Standing::Down => self.handle_void(now.mono),
+        if self.standing == Standing::Behind {
+            self.standing = Standing::Up;
         }
+        self.is_unproven = false;
+        self.handle_void(now.mono);
     }
 
     /// The identifier was changed when `newest` was the newest probe.
@@ -310,21 +282,8 @@ impl Health {
         let unseen = now.wall - carried.until;
         match (&carried.outage, carried.state) {
             (Some(outage), _) => {
-                let began = Stamp { mono: Mono::default(), wall: outage.began.at };
-                let last = outage.ended.map_or(carried.until, |ended| ended.at);
                 self.standing = Standing::Down;
-                self.outage = Some(Box::new(Course {
-                    first: 0,
-                    before: outage.lasted.max(carried.until - outage.began.at) + unseen,
-                    since: now.mono,
-                    last: Seen { seq: 0, sent: Stamp { wall: last, ..began }, arrived: began },
-                    in_a_row: 0,
-                    recovering: None,
-                    new_id_at: None,
-                    over: None,
-                    told: now.mono,
-                    outage: Outage { unmeasured: outage.unmeasured + unseen, ended: None, ..outage.clone() },
-                }));
+                self.outage = Some(Box::new(Course::restored(outage, unseen, carried.until, now)));
             }
             (None, State::Up | State::Degraded | State::Suspect) => {
                 let sent = Stamp { mono: Mono::default(), wall: carried.until };
@@ -377,7 +336,7 @@ impl Health {
     }
 
     fn handle_first(&mut self, seen: Seen, context: &mut Context<'_>, out: &mut Vec<Change>) {
-        if let Some(first) = self.losses.first() {
+        if let Some(first) = self.losses.first().filter(|first| first.seq < seen.seq) {
             let after = seen.sent.mono - first.sent.mono;
             let lost = self.early + context.inflight.open_within(first.seq, seen.seq).0;
             out.push(Change::FirstReply(FirstReply { seq: seen.seq, after, lost, hint: WarmUp::of(after) }));
@@ -484,22 +443,26 @@ impl Health {
     /// Takes up the verdicts whose turn has come: while up or recovering, those of probes before which none is open, and none while
     /// the parent's word is awaited; else all of them.
     fn settle(&mut self, context: &mut Context<'_>, out: &mut Vec<Change>) {
-        while let Some((seq, _)) = self.ahead.first() {
+        while let Some((seq, _)) = self.ahead.front() {
             let is_up = self.standing == Standing::Up;
             if self.awaits_parent(context.rules) || self.must_wait(*seq, context.inflight) {
                 return;
             }
-            match self.ahead.remove(0).1 {
+            let Some((_, told)) = self.ahead.pop_front() else { return };
+            match told {
                 Told::Answered(seen) if is_up => self.handle_in_turn(seen),
                 Told::Lost(loss) if is_up => {
                     let latest = loss.sent.mono;
                     self.losses.push(loss);
                     self.judge(latest, context, out);
                 }
+                // What was lost before it may have been lost for the same reason.
+                Told::Unmeasured if is_up => self.losses.clear(),
                 Told::Answered(seen) if self.is_recovering() => self.recover(seen, context, out),
                 Told::Lost(loss) if self.is_recovering() => self.handle_further_loss(&loss, context, out),
                 Told::Answered(seen) => self.handle_answer(seen, context, out),
                 Told::Lost(loss) => self.handle_loss(loss, context, out),
+                Told::Unmeasured => {}
             }
         }
     }
@@ -516,10 +479,10 @@ impl Health {
 
     /// Are the losses enough, and whose are they?
     fn judge(&mut self, latest: Mono, context: &mut Context<'_>, out: &mut Vec<Change>) {
-        if !self.awaits_parent(context.rules) {
-            return;
-        }
-        let Some(first) = self.losses.first().map(|loss| loss.sent) else { return };
+        let enough = self.losses.get(context.rules.down_after.saturating_sub(1) as usize);
+        let (Some(first), Some(enough)) = (self.losses.first(), enough) else { return };
+        let (first, enough) = (first.sent, enough.sent.mono);
+        let has_room = self.losses.len() + self.ahead.len() < MAX_AWAITED;
         match context.parent {
             Parent::Down => {
                 self.losses.clear();
@@ -527,7 +490,7 @@ impl Health {
                 out.push(Change::Behind(first.wall));
             }
             Parent::Awaited => {}
-            Parent::Up { answered, within } if answered <= first.mono && latest - first.mono < within => {}
+            Parent::Up { answered, within } if answered <= enough && latest - enough < within && has_room => {}
             Parent::None | Parent::Up { .. } => self.begin(context, out),
         }
     }
@@ -545,9 +508,7 @@ impl Health {
         }
         self.standing = Standing::Down;
         out.push(Change::Began(course.outage.clone(), first.seq, first.sent.wall));
-        if course.wants_new_id(context.rules) {
-            out.push(Change::NewId);
-        }
+        out.extend(course.wants_new_id(context.rules).then_some(Change::NewId));
         self.outage = Some(course);
     }
 
@@ -571,128 +532,12 @@ impl Health {
     }
 }
 
-impl Seen {
-    fn of(seq: u64, verdict: &Verdict) -> Self {
-        let arrived = Stamp { mono: verdict.sent.mono + verdict.after, wall: verdict.at };
-        Self { seq, sent: verdict.sent, arrived }
-    }
-}
-
-impl Course {
-    /// The outage that begins with these losses, of which there is one at least.
-    fn of(losses: &[Loss], earliest: Option<Wall>) -> Self {
-        let mut course = Self {
-            outage: Outage {
-                began: Bound { at: losses[0].sent.wall, earliest },
-                ended: None,
-                lasted: Duration::ZERO,
-                cause: losses[0].cause.clone(),
-                first_seq: losses[0].seq,
-                lost: 0,
-                unmeasured: Duration::ZERO,
-                fragments: 1,
-                new_ids: 0,
-                new_id_helped: false,
-                behind: 0,
-            },
-            first: losses[0].seq,
-            before: Duration::ZERO,
-            since: losses[0].sent.mono,
-            last: Seen { seq: 0, sent: losses[0].sent, arrived: losses[0].sent },
-            in_a_row: 0,
-            recovering: None,
-            new_id_at: None,
-            over: None,
-            told: losses[losses.len() - 1].sent.mono,
-        };
-        losses.iter().for_each(|loss| course.count(loss));
-        course
-    }
-
-    /// Goes on after an end that was none.
-    fn again(mut self: Box<Self>, losses: &[Loss]) -> Box<Self> {
-        self.outage.ended = None;
-        self.outage.fragments += 1;
-        (self.over, self.recovering, self.in_a_row) = (None, None, 0);
-        losses.iter().for_each(|loss| self.count(loss));
-        self
-    }
-
-    fn count(&mut self, loss: &Loss) {
-        self.outage.lost += 1;
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        if self.last.seq < loss.seq {
-            self.last = Seen { seq: loss.seq, sent: loss.sent, arrived: loss.sent };
-        }
-        self.explain(&loss.cause, &mut Vec::new());
-        self.outage.lasted = self.lasted(self.last.sent.mono);
-    }
-
-    fn handle_loss(&mut self, loss: &Loss, rules: &Rules, out: &mut Vec<Change>) {
-        let cause = self.outage.cause.clone();
-        self.count(loss);
-        if self.recovering.is_some_and(|recovery| recovery.first.seq < loss.seq) {
-            self.relapse();
-        }
-        if self.outage.cause != cause || loss.sent.mono - self.told >= AMEND_EVERY {
-            self.told = loss.sent.mono;
-            out.push(Change::Amended(self.outage.clone()));
-        }
-        if self.wants_new_id(rules) {
-            out.push(Change::NewId);
-        }
-    }
-
-    /// The replies in a row were too few.
-    fn relapse(&mut self) {
-        if let Some(recovery) = self.recovering.take() {
-            self.outage.unmeasured += recovery.unmeasured;
-        }
-    }
-
-    fn wants_new_id(&self, rules: &Rules) -> bool {
-        rules.new_id_after.is_some_and(|after| self.in_a_row > 0 && self.in_a_row.is_multiple_of(after))
-    }
-
-    /// A cause that says more than the one known takes its place.
-    fn explain(&mut self, cause: &Cause, out: &mut Vec<Change>) {
-        if cause.weight() > self.outage.cause.weight() {
-            self.outage.cause = cause.clone();
-            out.push(Change::Amended(self.outage.clone()));
-        }
-    }
-
-    /// Those still open before the reply will hardly be answered: they are counted as lost, and given back if they are.
-    /// Returns the number below which probes belong to it.
-    fn end(&mut self, recovery: &Recovery, inflight: &Inflight) -> u64 {
-        let Recovery { first, helped, .. } = *recovery;
-        let (open, newest_open) = inflight.open_within(self.first, first.seq);
-        let last = newest_open.filter(|_| self.last.sent.mono < first.sent.mono).unwrap_or(self.last.sent);
-        self.outage.lost += open;
-        self.outage.ended = Some(Bound { at: first.arrived.wall, earliest: Some(last.wall.min(first.arrived.wall)) });
-        self.outage.lasted = self.lasted(first.arrived.mono);
-        // Gaps go by the clock that may be set.
-        self.outage.unmeasured = self.outage.unmeasured.min(self.outage.lasted);
-        self.outage.new_id_helped |= helped;
-        let seq = first.seq.max(self.last.seq + 1);
-        self.over = Some(Over { seq, at: first.arrived.mono });
-        self.recovering = None;
-        self.in_a_row = 0;
-        seq
-    }
-
-    fn lasted(&self, until: Mono) -> Duration {
-        self.before + (until - self.since)
-    }
-
-    fn is_within(&self, merge_within: Duration, onset: Mono) -> bool {
-        self.over.is_some_and(|over| onset - over.at < merge_within)
-    }
-}
-
 impl Parent {
-    pub(super) fn up(answered: Mono, interval: Duration, timeout: Duration) -> Self {
-        Self::Up { answered, within: interval.saturating_mul(PARENT_INTERVALS) + timeout }
+    /// The word of a parent under these rules that is not down: one that dies is down after so many losses, the first of which is
+    /// sent an interval later at most.
+    pub(super) fn up(answered: Mono, rules: &Rules, interval: Duration, timeout: Duration) -> Self {
+        let within = interval.saturating_mul(rules.down_after.saturating_add(1)).saturating_add(timeout);
+        Self::Up { answered, within: within.min(LONGEST_WAIT) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What one target's verdicts mean elsewhere: parents and their children, orders to pause, other identifiers.
 //!
 //! While a parent is down, nothing can be said of what lies behind it. So a child's losses become an outage of its own only when the
-//! parent has answered a probe that was sent after the child's first loss, or has nothing to tell.
+//! parent has answered a probe that was sent after the last of as many losses as make one, or has nothing to tell.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::finding::Gap;
@@ -26,6 +26,11 @@ pub(super) struct Kin {
     children: HashMap<TargetId, Vec<TargetId>>,
     /// Children that await their parent's word, by parent.
     waiting: BTreeMap<TargetId, BTreeSet<TargetId>>,
+    /// Targets that are or were behind one that is down, by that one.
+    behind: BTreeMap<TargetId, BTreeSet<TargetId>>,
+    /// Children whose parents have something new to tell.
+    to_ask: VecDeque<TargetId>,
+    is_asking: bool,
 }
 
 impl Monitor {
@@ -34,8 +39,13 @@ impl Monitor {
         for carried in carried {
             let Some(&id) = self.by_name.get(&carried.name) else { continue };
             let Some(leg) = leg_mut(&mut self.legs, id) else { continue };
-            if leg.target.host.to_string() == carried.host {
-                leg.restore(carried, now);
+            if leg.target.host.to_string() != carried.host {
+                continue;
+            }
+            leg.restore(carried, now);
+            if carried.state == State::Paused {
+                // It is at work, so its name is known.
+                let _ = self.handle_pause(&carried.name, now);
             }
         }
     }
@@ -50,6 +60,7 @@ impl Monitor {
         leg.report_unresolved(now, &mut self.out);
         leg.void(None, Reason::Paused(Duration::ZERO), now.wall, &mut self.out);
         leg.end_gap(Gap::BehindParent, now.wall, &mut self.out);
+        leg.handle_void(now.mono);
         leg.health.handle_pause(now.stamp());
         leg.paused = Some(Pausing { since: now.stamp() });
         leg.leave_unmeasured(Gap::Paused, (now.wall, None), now.wall, &mut self.out);
@@ -70,7 +81,7 @@ impl Monitor {
             leg.note_missed(missed, Reason::Paused(now.mono - since.mono), now.wall, &mut self.out);
         }
         leg.end_gap(Gap::Paused, now.wall, &mut self.out);
-        leg.health.handle_void(now.mono);
+        leg.handle_void(now.mono);
         leg.review(now.wall, &mut self.out);
         self.note_slot(id);
         self.follow_up(id, now.stamp());
@@ -119,51 +130,79 @@ impl Monitor {
         if calls.new_id {
             self.renew(id);
         }
-        if calls.parent {
-            self.ask_parent(id, at);
-        }
+        self.kin.to_ask.extend(calls.parent.then_some(id));
         if calls.children {
-            let children = self.kin.children.get(&id).cloned().unwrap_or_default();
-            children.into_iter().for_each(|child| self.ask_parent(child, at));
+            if self.leg(id).is_none_or(|leg| leg.state() != State::Down) {
+                self.kin.behind.remove(&id);
+            }
+            self.kin.to_ask.extend(self.kin.children.get(&id).into_iter().flatten());
         } else if is_heard {
-            let waiting = self.kin.waiting.remove(&id).unwrap_or_default();
-            waiting.into_iter().for_each(|child| self.ask_parent(child, at));
+            self.kin.to_ask.extend(self.kin.waiting.remove(&id).into_iter().flatten());
         }
+        self.ask_parents(at);
     }
 
-    /// The parent whose fault it is that this target cannot be reached.
-    pub(super) fn culprit(&self, id: TargetId) -> Option<Name> {
-        let mut leg = self.leg(id).filter(|leg| leg.state() == State::Behind)?;
-        // Circles are refused by the configuration; this ends in any case.
-        for _ in 0..self.legs.len() {
-            leg = self.leg(leg.parent?)?;
-            if leg.state() != State::Behind {
-                break;
-            }
+    /// Has those asked that have something new to tell: one after the other, for a child may be a parent as well.
+    fn ask_parents(&mut self, at: Stamp) {
+        if std::mem::replace(&mut self.kin.is_asking, true) {
+            return;
         }
-        Some(leg.target.name.clone())
+        while let Some(child) = self.kin.to_ask.pop_front() {
+            self.ask_parent(child, at);
+        }
+        self.kin.is_asking = false;
+    }
+
+    /// The name of the parent whose fault it is that this target cannot be reached.
+    pub(super) fn culprit(&self, id: TargetId) -> Option<Name> {
+        self.leg(id).filter(|leg| leg.state() == State::Behind)?;
+        self.culprit_of(id).and_then(|id| self.leg(id)).map(|leg| leg.target.name.clone())
+    }
+
+    /// The nearest parent that is down itself, and not behind another.
+    fn culprit_of(&self, id: TargetId) -> Option<TargetId> {
+        self.parents(id).find(|id| self.leg(*id).is_some_and(|leg| leg.state() == State::Down))
+    }
+
+    /// The parent, its parent, and so on.
+    fn parents(&self, id: TargetId) -> impl Iterator<Item = TargetId> {
+        // Circles are refused by the configuration; this ends in any case.
+        std::iter::successors(Some(id), |id| self.leg(*id)?.parent).skip(1).take(self.legs.len())
+    }
+
+    /// What is known of the way to a target: its parent's word, or where that has none the word of the parent's parent.
+    fn parents_word(&self, id: TargetId) -> Parent {
+        let words = self.parents(id).filter_map(|id| self.leg(id)).map(|leg| leg.as_parent());
+        words.into_iter().find(|word| *word != Parent::None).unwrap_or(Parent::None)
     }
 
     /// Has the target's parent tell what it knows, and the target draw its conclusions.
     fn ask_parent(&mut self, id: TargetId, at: Stamp) {
-        let Some(leg) = self.leg(id).filter(|leg| leg.paused.is_none()) else { return };
-        let (parent, was_behind) = (leg.parent, leg.state() == State::Behind);
-        let told = parent.and_then(|parent| self.leg(parent)).map_or(Parent::None, |parent| parent.as_parent());
+        let Some(leg) = self.leg(id) else { return };
+        let (parent, is_paused) = (leg.parent, leg.paused.is_some());
+        if leg.as_parent() == Parent::None {
+            // It has no word of its own, so that the one it was told is its children's as well.
+            self.kin.to_ask.extend(self.kin.children.get(&id).into_iter().flatten());
+        }
+        if is_paused {
+            return;
+        }
+        let told = self.parents_word(id);
         let Some(leg) = leg_mut(&mut self.legs, id) else { return };
         leg.handle_parent(told, at, &mut self.out);
-        let (is_behind, waits) = (leg.state() == State::Behind, leg.calls.parent);
-        leg.calls.parent = false;
-        let Some(parent) = parent else { return };
-        if waits {
+        let (is_behind, waits) = (leg.state() == State::Behind, std::mem::take(&mut leg.calls.parent));
+        if let Some(parent) = parent.filter(|_| waits) {
             self.kin.waiting.entry(parent).or_default().insert(id);
         }
-        if is_behind
-            && !was_behind
-            && let Some(leg) = leg_mut(&mut self.legs, parent)
-        {
-            leg.health.handle_behind();
+        if let Some(culprit) = self.culprit_of(id).filter(|_| is_behind) {
+            let behind = self.kin.behind.entry(culprit).or_default();
+            behind.insert(id);
+            let count = behind.len();
+            if let Some(leg) = leg_mut(&mut self.legs, culprit) {
+                leg.health.handle_behind(count);
+            }
         }
-        // A child may be a parent as well.
+        // What it draws may call for more.
         self.follow_up(id, at);
     }
 

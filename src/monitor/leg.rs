@@ -166,7 +166,7 @@ impl Leg {
     pub(super) fn inherit(&mut self, former: Self, now: Now) {
         self.window = former.window;
         self.health = former.health;
-        self.health.handle_void(now.mono);
+        self.handle_void(now.mono);
         self.coverage = former.coverage;
         self.paused = former.paused;
         (self.told, self.state, self.since, self.variant) = (former.told, former.state, former.since, former.variant);
@@ -227,11 +227,16 @@ impl Leg {
 
     /// Probes take this route from here on. Returns the address so far.
     pub(super) fn set_route(&mut self, route: Route) -> Option<Addr> {
-        let oldest = self.inflight.oldest();
-        self.formers.retain(|former| oldest.is_some_and(|oldest| oldest <= former.last_seq));
+        self.forget_routes();
         let old = self.route.replace(route)?;
         self.formers.push(Former { route: old, last_seq: self.schedule.newest() });
         Some(old.addr)
+    }
+
+    /// Routes whose probes are forgotten.
+    fn forget_routes(&mut self) {
+        let oldest = self.inflight.oldest();
+        self.formers.retain(|former| oldest.is_some_and(|oldest| oldest <= former.last_seq));
     }
 
     pub(super) fn record(&self, at: Wall, addr: Option<Addr>, event: Event) -> Record {
@@ -250,6 +255,9 @@ impl Leg {
             Ok(()) => {
                 self.window.handle_sent();
                 self.inflight.handle_sent(seq, sent, took);
+                if !self.formers.is_empty() {
+                    self.forget_routes();
+                }
             }
             Err(error) => {
                 self.window.not_sent += 1;
@@ -258,6 +266,7 @@ impl Leg {
                     lookups.handle_loss(sent.mono);
                 }
                 out.records.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
+                self.break_losses(seq, sent.wall, out);
                 self.leave_unmeasured(Gap::NotSent, self.slot_of(sent.wall), sent.wall, out);
             }
         }
@@ -304,6 +313,7 @@ impl Leg {
 
     /// Slots passed unserved.
     pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Output) {
+        self.break_losses(missed.last, at, out);
         self.leave_unmeasured(Gap::Stalled, (at - missed.late, Some(at)), at, out);
         self.note_missed(missed, reason, at, out);
     }
@@ -346,6 +356,7 @@ impl Leg {
         }
         unresolved.last = seq;
         unresolved.count += 1;
+        self.break_losses(seq, now.wall, out);
         self.leave_unmeasured(Gap::NotResolved, self.slot_of(now.wall), now.wall, out);
         if reported.is_none_or(|reported| now.mono - reported >= UNRESOLVED_REPORT) {
             self.report_unresolved(now, out);
@@ -411,7 +422,9 @@ impl Leg {
     /// What the verdict means for the target's health.
     fn follow_health(&mut self, seq: u64, verdict: &Verdict, cause: &outage::Cause, out: &mut Output) {
         if let Some(degraded) = &mut self.degraded {
-            degraded.handle_verdict(verdict);
+            if matches!(self.state, State::Up | State::Degraded | State::Suspect) {
+                degraded.handle_verdict(verdict);
+            }
         } else if !self.coverage.is_open() && self.health.handle_plain_reply(seq, verdict, &mut self.inflight) {
             return;
         }
@@ -426,6 +439,23 @@ impl Leg {
     pub(super) fn handle_parent(&mut self, parent: Parent, at: Stamp, out: &mut Output) {
         self.change_health(at.wall, parent, out, |health, context, changes| {
             health.handle_parent(at, context, changes);
+        });
+    }
+
+    /// All that is in flight was given up, or the target is probed anew.
+    pub(super) fn handle_void(&mut self, now: Mono) {
+        self.health.handle_void(now);
+        self.has_burst = false;
+        if self.schedule.pace() != Pace::Regular {
+            self.pace = Some(Pace::Regular);
+            self.calls.slot = true;
+        }
+    }
+
+    /// The probe of this number could not be measured, or not sent.
+    fn break_losses(&mut self, seq: u64, at: Wall, out: &mut Output) {
+        self.change_health(at, Parent::Awaited, out, |health, context, changes| {
+            health.handle_unsent(seq, context, changes);
         });
     }
 
@@ -468,12 +498,7 @@ impl Leg {
             Change::FirstReply(first) => self.find(at, What::FirstReply(first), out),
             Change::Began(outage, ..) => self.find(at, What::OutageBegan(outage), out),
             Change::Amended(outage) => self.find(at, What::OutageAmended(outage), out),
-            Change::Ended(outage, _) => {
-                if let Some(degraded) = &mut self.degraded {
-                    degraded.forget();
-                }
-                self.find(at, What::OutageEnded(outage), out);
-            }
+            Change::Ended(outage, _) => self.find(at, What::OutageEnded(outage), out),
             Change::Behind(since) => self.leave_unmeasured(Gap::BehindParent, (since, None), at, out),
             Change::Reached(at) => self.end_gap(Gap::BehindParent, at, out),
             Change::NewId => self.calls.new_id = true,
@@ -501,6 +526,11 @@ impl Leg {
         let state = self.state();
         if state == self.state {
             return;
+        }
+        let was_up = matches!(self.state, State::Up | State::Degraded | State::Suspect);
+        if let Some(degraded) = self.degraded.as_mut().filter(|_| !was_up) {
+            // What was counted before says nothing of how it answers.
+            degraded.forget();
         }
         self.state = state;
         self.since = Some(at);
@@ -591,7 +621,7 @@ impl Leg {
             State::Unknown | State::Paused => Parent::None,
             State::Up | State::Degraded | State::Suspect => {
                 let answered = self.health.answered().map_or(Mono::default(), |sent| sent.mono);
-                Parent::up(answered, self.target.interval, self.timeout())
+                Parent::up(answered, &self.target.rules, self.target.interval, self.timeout())
             }
         }
     }

@@ -6,6 +6,7 @@
 //! day of flapping can be played in a millisecond.
 
 pub mod agenda;
+mod course;
 mod coverage;
 mod degraded;
 pub mod finding;
@@ -366,7 +367,7 @@ impl Monitor {
             leg.void(None, Reason::Stopped, now.wall, &mut self.out);
             leg.report_unresolved(now, &mut self.out);
             leg.close_gap(now.wall, &mut self.out);
-            if let Some(outage) = leg.health.outage(now.mono) {
+            if let Some(outage) = leg.health.outage_told() {
                 leg.find(now.wall, What::OutageAmended(outage), &mut self.out);
             }
         }
@@ -433,9 +434,10 @@ impl Monitor {
         notices.append(&mut self.notices);
     }
 
-    /// Moves everything that was found out about targets into `findings`.
-    pub fn poll_findings(&mut self, findings: &mut Vec<Finding>) {
-        findings.append(&mut self.out.findings);
+    /// Takes everything that was found out about targets, with the memory it takes: all of ten thousand targets may fail at once, and
+    /// then nothing happens for days.
+    pub fn poll_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.out.findings)
     }
 
     /// What is known of the targets at work, by parts: at most `at_most` targets from the one numbered `from` on, put into `out`.
@@ -612,7 +614,10 @@ impl Monitor {
             Host::Name(_) => former.as_ref().and_then(|former| former.addr()),
         };
         match former {
-            Some(former) => leg.inherit(*former, now),
+            Some(former) => {
+                leg.inherit(*former, now);
+                leg.review(now.wall, &mut self.out);
+            }
             None => leg.find(now.wall, What::Watched, &mut self.out),
         }
         self.by_name.insert(target.name.clone(), id);
@@ -682,11 +687,11 @@ impl Monitor {
 
     fn handle_suspend(&mut self, suspended: Duration, now: Now) {
         self.notices.push(Notice::Suspended(suspended));
-        for leg in self.legs.iter_mut().flatten() {
+        for leg in self.legs.iter_mut().flatten().filter(|leg| leg.paused.is_none()) {
             leg.report_unresolved(now, &mut self.out);
             let missed = leg.schedule.handle_suspend(suspended, now.mono);
             leg.void(missed, Reason::Suspended(suspended), now.wall, &mut self.out);
-            leg.health.handle_void(now.mono);
+            leg.handle_void(now.mono);
             leg.review(now.wall, &mut self.out);
             // Who sleeps may wake up in another network.
             if let Some(lookups) = &mut leg.lookups {

@@ -135,6 +135,13 @@ impl Schedule {
         }
     }
 
+    /// What hastened the probes is over.
+    fn slow_down(&mut self) {
+        if self.pace != Pace::Regular {
+            self.realign(self.due);
+        }
+    }
+
     /// At which pace probes follow one another.
     pub fn pace(&self) -> Pace {
         self.pace
@@ -180,6 +187,7 @@ impl Schedule {
     /// The system was suspended for `time`: the slots that lay in it have passed.
     pub fn handle_suspend(&mut self, time: Duration, now: Mono) -> Option<Missed> {
         self.due()?;
+        self.slow_down();
         // Counted forward: a system that slept for longer than it was awake has no instant that far back.
         let late = now + time - self.due;
         let missed = self.miss(late.as_nanos().div_ceil(self.step().as_nanos()), late);
@@ -196,7 +204,9 @@ impl Schedule {
 
     /// No probe was wanted until `now`: the slots since the next one was due have passed.
     pub fn skip(&mut self, now: Mono) -> Option<Missed> {
-        let late = now - self.due()?;
+        self.due()?;
+        self.slow_down();
+        let late = now - self.due;
         self.miss(late.as_nanos().div_ceil(self.step().as_nanos()), late)
     }
 

@@ -124,7 +124,7 @@ impl Carry {
         let outage = self.down.map(|down| Outage {
             began: Bound { at: start - down.0, earliest: None },
             ended: None,
-            lasted: Duration::ZERO,
+            lasted: down.0 - self.ended.0,
             cause: Cause::Unanswered,
             first_seq: 1,
             lost: 3,

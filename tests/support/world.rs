@@ -402,7 +402,7 @@ impl<N: Network> World<N> {
         self.records[from..].iter().for_each(|record| self.ledger.handle_record(record, now.mono));
         self.monitor.poll_notices(&mut self.notices);
         let from = self.findings.len();
-        self.monitor.poll_findings(&mut self.findings);
+        self.findings.extend(self.monitor.poll_findings());
         self.findings[from..].iter().for_each(|finding| self.ledger.handle_finding(finding));
     }
 
