@@ -1,6 +1,7 @@
 //! Ten thousand targets that fail at the same instant and come back together: each is told of once, memory stays bounded, and probes
 //! leave as they did before. Behind a parent that is down, they are one outage.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -43,10 +44,15 @@ fn ten_thousand_targets_that_fail_at_once_are_ten_thousand_outages() {
         .collect();
     say(&format!("kept as told: {} of {}", kept.len(), played.kept.targets.len()));
     assert_eq!(kept.len(), usize::from(TARGETS), "kept as told");
-    let (began, end) = (played.farthest(&once, |outage| outage.began, STORM_TIME.start), {
-        played.farthest(&once, |outage| outage.end.map_or(0, |end| end.at), STORM_TIME.end)
-    });
-    say(&format!("told as begun {began:?} after the instant at most, as ended {end:?}"));
+    let measured = told.iter().filter(|(name, _)| !played.unmeasured.contains(*name)).flat_map(|(_, outages)| outages);
+    let measured: Vec<_> = measured.collect();
+    let began = played.farthest(&measured, |outage| outage.began, STORM_TIME.start);
+    let end = played.farthest(&measured, |outage| outage.end.map_or(0, |end| end.at), STORM_TIME.end);
+    say(&format!(
+        "told as begun {began:?} after the instant at most, as ended {end:?}, but for {} targets with a probe not measured",
+        played.unmeasured.len()
+    ));
+    assert!(played.unmeasured.len() <= usize::from(TARGETS) / 20, "{} are too many", played.unmeasured.len());
     assert!(began <= INTERVAL + SLACK && end <= INTERVAL + SLACK, "{began:?}, {end:?}");
     played.assert();
 }
@@ -82,6 +88,8 @@ fn behind_a_gateway_that_fails_ten_thousand_targets_are_one_outage() {
 struct Played {
     /// Those of outages.
     lines: Vec<Line>,
+    /// Targets with a probe that could not be measured, by the program's word: that breaks a row of losses.
+    unmeasured: BTreeSet<String>,
     kept: Kept,
     journal: Journal,
     /// Peak of memory before the storm and after, bytes.
@@ -108,13 +116,16 @@ fn play(what: &str, config: &str) -> Option<Played> {
     let ended = pingtest.ended(PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let log = pingtest.text("log/pingtest.log");
-    let lines = log.lines().filter(|line| line.contains("\"outcome\":\"outage_")).map(line::parse_one).collect();
+    let lines = lines_with(&log, "outage_").collect();
     let kept = Kept::read(&pingtest.dir().join("ledger.db"));
-    let not_written = log.lines().filter(|line| line.contains("\"outcome\":\"not_written\"")).count();
+    let stalled = lines_with(&log, "not_measured").filter(|line| line.error() != "stopped");
+    let unmeasured = stalled.map(|line| line.target).collect();
+    let not_written = lines_with(&log, "not_written").count();
     let (dropped, journal) = (network.dropped(), network.end());
     let [calm, storm, back] = [CALM..STORM_TIME.start, STORM_TIME, STORM_TIME.end..STORM_TIME.end + SETTLED]
         .map(|time| Lateness::within(&journal, INTERVAL, instants(&journal, time)));
-    let played = Played { lines, kept, memory, not_written, before: calm, during: storm, after: back, journal };
+    let played =
+        Played { lines, unmeasured, kept, memory, not_written, before: calm, during: storm, after: back, journal };
     say(&format!(
         "{TARGETS} targets fail at once for {:?}, {what}: peak memory {} MiB before, {} MiB after; {not_written} words of missing \
          lines, dropped by the device {dropped}\nprobes before: {}\nin the storm: {}\nafterwards: {}",
@@ -126,6 +137,12 @@ fn play(what: &str, config: &str) -> Option<Played> {
         played.after
     ));
     Some(played)
+}
+
+/// The lines whose outcome begins so; to read them all would take a while.
+fn lines_with<'a>(log: &'a str, outcome: &str) -> impl Iterator<Item = Line> + use<'a> {
+    let wanted = format!("\"outcome\":\"{outcome}");
+    log.lines().filter(move |line| line.contains(&wanted)).map(line::parse_one)
 }
 
 /// By then all targets have been probed for a while.
