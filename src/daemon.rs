@@ -35,6 +35,9 @@ use crate::sink::file;
 /// How often it is looked whether the log's thread is still there.
 const WATCH_LOG_EVERY: Duration = Duration::from_secs(1);
 
+/// What it took to start is no longer needed after so many looks: by then each target has been heard of for the first time.
+const STARTED_AFTER: u32 = 10;
+
 /// Why the program could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -122,7 +125,7 @@ impl Daemon {
     }
 
     async fn run(mut self) -> Result<(), Error> {
-        let mut watch = tokio::time::interval(WATCH_LOG_EVERY);
+        let (mut watch, mut looks) = (tokio::time::interval(WATCH_LOG_EVERY), 0_u32);
         let ended = loop {
             tokio::select! {
                 ended = &mut self.parts.driver.ended => break ended,
@@ -133,6 +136,10 @@ impl Daemon {
                 _ = self.signals.hang_up.recv() => self.begin_reload(),
                 settings = finished(&mut self.reload) => self.end_reload(settings),
                 _ = watch.tick() => {
+                    looks = looks.saturating_add(1);
+                    if looks == STARTED_AFTER {
+                        memory::give_back();
+                    }
                     self.parts.notices.tell_untold();
                     if self.parts.has_log_ended() {
                         return Err(Error::Died("writing"));

@@ -27,7 +27,7 @@ const MAX_AWAITED: usize = 4096;
 pub(super) struct Health {
     standing: Standing,
     /// The answered probe with the highest number, of those whose turn has come.
-    answered: Option<Seen>,
+    answered: Option<Answered>,
     /// Losses in a row since then, while up.
     losses: Vec<Loss>,
     /// Verdicts whose turn has not come, by number, while up.
@@ -51,6 +51,13 @@ enum Standing {
     Up,
     Down,
     Behind,
+}
+
+/// The newest answered probe.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    seq: u64,
+    sent: Stamp,
 }
 
 #[derive(Debug)]
@@ -289,7 +296,7 @@ impl Health {
                 let sent = Stamp { mono: Mono::default(), wall: carried.until };
                 self.standing = Standing::Up;
                 self.is_unproven = true;
-                self.answered = Some(Seen { seq: 0, sent, arrived: sent });
+                self.answered = Some(Answered { seq: 0, sent });
             }
             (None, State::Unknown | State::Down | State::Behind | State::Paused) => {}
         }
@@ -353,7 +360,7 @@ impl Health {
 
     fn note_answered(&mut self, seen: Seen) {
         if self.answered.is_none_or(|answered| answered.seq < seen.seq) {
-            self.answered = Some(seen);
+            self.answered = Some(Answered { seq: seen.seq, sent: seen.sent });
         }
         self.is_unproven = false;
     }

@@ -62,7 +62,7 @@ impl Monitor {
         leg.end_gap(Gap::BehindParent, now.wall, &mut self.out);
         leg.handle_void(now.mono);
         leg.health.handle_pause(now.stamp());
-        leg.paused = Some(Pausing { since: now.stamp() });
+        leg.paused = Some(Box::new(Pausing { since: now.stamp() }));
         leg.leave_unmeasured(Gap::Paused, (now.wall, None), now.wall, &mut self.out);
         leg.review(now.wall, &mut self.out);
         self.follow_up(id, now.stamp());
@@ -76,7 +76,7 @@ impl Monitor {
     pub fn handle_resume(&mut self, name: &Name, now: Now) -> Result<(), UnknownTarget> {
         let id = *self.by_name.get(name).ok_or(UnknownTarget)?;
         let Some(leg) = leg_mut(&mut self.legs, id) else { return Ok(()) };
-        let Some(Pausing { since }) = leg.paused.take() else { return Ok(()) };
+        let Some(Pausing { since }) = leg.paused.take().map(|pausing| *pausing) else { return Ok(()) };
         if let Some(missed) = leg.schedule.skip(now.mono) {
             leg.note_missed(missed, Reason::Paused(now.mono - since.mono), now.wall, &mut self.out);
         }
@@ -124,7 +124,7 @@ impl Monitor {
         if calls.slot
             && let Some(pace) = leg.pace.take()
         {
-            leg.schedule.set_pace(pace, at.mono);
+            leg.schedule.set_pace(*pace, at.mono);
             self.note_slot(id);
         }
         if calls.new_id {

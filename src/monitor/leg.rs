@@ -52,7 +52,7 @@ pub(super) struct Leg {
     pub(super) health: Health,
     coverage: Coverage,
     degraded: Option<Box<Degraded>>,
-    pub(super) paused: Option<Pausing>,
+    pub(super) paused: Option<Box<Pausing>>,
     /// Without whom this target cannot be reached.
     pub(super) parent: Option<TargetId>,
     /// Whether others cannot be reached without this one.
@@ -62,7 +62,7 @@ pub(super) struct Leg {
     /// Which of the sockets with its options its probes go through: each has another ICMP identifier.
     pub(super) variant: u8,
     /// The pace to be taken up.
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<Box<Pace>>,
     /// Whether the burst of this spell of losses has been asked for.
     has_burst: bool,
     /// The state told last, and since when; single losses are not told.
@@ -447,7 +447,7 @@ impl Leg {
         self.health.handle_void(now);
         self.has_burst = false;
         if self.schedule.pace() != Pace::Regular {
-            self.pace = Some(Pace::Regular);
+            self.pace = Some(Box::new(Pace::Regular));
             self.calls.slot = true;
         }
     }
@@ -558,8 +558,8 @@ impl Leg {
             (Pace::Regular | Pace::Fast { .. }, _) => None,
         };
         self.has_burst = is_in_the_balance;
-        self.pace = wanted;
         self.calls.slot |= wanted.is_some();
+        self.pace = wanted.map(Box::new);
     }
 
     /// A measured probe ends a gap; one that could not be measured begins one.
