@@ -33,13 +33,16 @@ pub(crate) struct KeptOutage {
     pub(crate) ended: Option<u64>,
     #[serde(deserialize_with = "maybe")]
     pub(crate) ended_earliest: Option<u64>,
+    #[serde(rename = "lasted_s", deserialize_with = "seconds")]
+    pub(crate) lasted: Duration,
     #[serde(rename = "unmeasured_s", deserialize_with = "seconds")]
     pub(crate) unmeasured: Duration,
     pub(crate) cause: String,
     pub(crate) lost: u64,
     pub(crate) open: bool,
     pub(crate) abandoned: bool,
-    pub(crate) new_id_helped: bool,
+    /// How many other targets were behind this one.
+    pub(crate) behind: usize,
 }
 
 impl Kept {
