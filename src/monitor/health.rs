@@ -32,6 +32,8 @@ pub(super) struct Health {
     losses: Vec<Loss>,
     /// Verdicts whose turn has not come, by number, while up.
     ahead: VecDeque<(u64, Told)>,
+    /// Probes since the last verdict of which nothing is known.
+    unknown: u64,
     /// Losses before the first reply.
     early: u64,
     /// Probes below this number have had their turn, whatever is still to be said of them: a reply passed them.
@@ -64,8 +66,8 @@ struct Answered {
 enum Told {
     Answered(Seen),
     Lost(Loss),
-    /// Nothing can be said of it.
-    Unmeasured,
+    /// Nothing can be said of so many probes.
+    Unmeasured(u64),
 }
 
 /// What a verdict changed.
@@ -189,7 +191,7 @@ impl Health {
                 self.handle_loss(Loss { seq, sent: verdict.sent, cause }, context, out);
             }
             Ruling::Explained(_) => self.explain(seq, cause, out),
-            Ruling::Unmeasured(_) => self.handle_gap(seq, out),
+            Ruling::Unmeasured(_) => self.handle_gap(seq, 1, out),
             Ruling::Duplicate => {}
         }
         if self.awaits_parent(context.rules) {
@@ -198,17 +200,17 @@ impl Health {
         self.settle(context, out);
     }
 
-    /// The probe of this number could not be measured, or not sent: it breaks a row of losses.
-    pub(super) fn handle_unsent(&mut self, seq: u64, context: &mut Context<'_>, out: &mut Vec<Change>) {
-        self.handle_gap(seq, out);
+    /// So many probes, the last of this number, were not sent.
+    pub(super) fn handle_unsent(&mut self, last: u64, count: u64, context: &mut Context<'_>, out: &mut Vec<Change>) {
+        self.handle_gap(last, count, out);
         self.settle(context, out);
     }
 
-    fn handle_gap(&mut self, seq: u64, out: &mut Vec<Change>) {
+    fn handle_gap(&mut self, seq: u64, count: u64, out: &mut Vec<Change>) {
         match self.standing {
             // At the end of an outage it was thought lost.
             Standing::Up if seq < self.passed => self.give_back(seq, out),
-            Standing::Up => self.put_ahead(seq, Told::Unmeasured),
+            Standing::Up => self.put_ahead(seq, Told::Unmeasured(count)),
             Standing::Unknown | Standing::Down | Standing::Behind => {}
         }
     }
@@ -377,6 +379,7 @@ impl Health {
 
     /// The reply's turn has come: the target was up at the sending of its probe, whatever was lost before.
     fn handle_in_turn(&mut self, seen: Seen) {
+        self.unknown = 0;
         self.losses.clear();
         self.note_answered(seen);
     }
@@ -490,17 +493,25 @@ impl Health {
                 Told::Answered(seen) if is_up => self.handle_in_turn(seen),
                 Told::Lost(loss) if is_up => {
                     let latest = loss.sent.mono;
+                    self.unknown = 0;
                     self.losses.push(loss);
                     self.judge(latest, context, out);
                 }
-                // What was lost before it may have been lost for the same reason.
-                Told::Unmeasured if is_up => self.losses.clear(),
+                Told::Unmeasured(count) if is_up => self.handle_unknown(count, context.rules),
                 Told::Answered(seen) if self.is_recovering() => self.recover(seen, context, out),
                 Told::Lost(loss) if self.is_recovering() => self.handle_further_loss(&loss, context, out),
                 Told::Answered(seen) => self.handle_answer(seen, context, out),
                 Told::Lost(loss) => self.handle_loss(loss, context, out),
-                Told::Unmeasured => {}
+                Told::Unmeasured(_) => {}
             }
+        }
+    }
+
+    /// Of as many probes in a row as would make an outage nothing is known: what was lost before may have been lost for the same reason.
+    fn handle_unknown(&mut self, count: u64, rules: &Rules) {
+        self.unknown = self.unknown.saturating_add(count);
+        if self.unknown >= u64::from(rules.down_after) {
+            self.losses.clear();
         }
     }
 

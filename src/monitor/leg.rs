@@ -277,7 +277,7 @@ impl Leg {
                     lookups.handle_loss(sent.mono);
                 }
                 out.records.push(self.record(sent.wall, self.addr(), Event::NotSent { seq, error }));
-                self.break_losses(seq, sent.wall, out);
+                self.break_losses(seq, 1, sent.wall, out);
                 self.leave_unmeasured(Gap::NotSent, self.slot_of(sent.wall), sent.wall, out);
             }
         }
@@ -324,7 +324,7 @@ impl Leg {
 
     /// Slots passed unserved.
     pub(super) fn handle_missed(&mut self, missed: Missed, reason: Reason, at: Wall, out: &mut Output) {
-        self.break_losses(missed.last, at, out);
+        self.break_losses(missed.last, missed.last - missed.first + 1, at, out);
         self.leave_unmeasured(Gap::Stalled, (at - missed.late, Some(at)), at, out);
         self.note_missed(missed, reason, at, out);
     }
@@ -367,7 +367,7 @@ impl Leg {
         }
         unresolved.last = seq;
         unresolved.count += 1;
-        self.break_losses(seq, now.wall, out);
+        self.break_losses(seq, 1, now.wall, out);
         self.leave_unmeasured(Gap::NotResolved, self.slot_of(now.wall), now.wall, out);
         if reported.is_none_or(|reported| now.mono - reported >= UNRESOLVED_REPORT) {
             self.report_unresolved(now, out);
@@ -463,10 +463,10 @@ impl Leg {
         }
     }
 
-    /// The probe of this number could not be measured, or not sent.
-    fn break_losses(&mut self, seq: u64, at: Wall, out: &mut Output) {
+    /// So many probes, the last of this number, were not sent.
+    fn break_losses(&mut self, last: u64, count: u64, at: Wall, out: &mut Output) {
         self.change_health(at, Parent::Awaited, out, |health, context, changes| {
-            health.handle_unsent(seq, context, changes);
+            health.handle_unsent(last, count, context, changes);
         });
     }
 
