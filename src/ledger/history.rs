@@ -89,8 +89,9 @@ pub struct Probes {
     pub lost: u64,
     /// Losses taken back later by a late reply.
     pub late: u64,
-    /// Losses in a row count as one (RFC 3357, loss period).
-    pub loss_periods: u64,
+    /// Losses in a row count as one (RFC 3357, loss period). A loss that joins two takes one back, where its verdict comes; so in parts
+    /// of a time there may be less than none.
+    pub loss_periods: i64,
     /// Probes from the beginning of one loss to the next (RFC 3357, loss distance), by the judged probes' numbers.
     pub loss_distances: Sketch,
     /// Round-trip times, microseconds.

@@ -62,18 +62,26 @@ impl Roster {
         next
     }
 
-    /// What a verdict adds, and to which target; `None` where it adds nothing, [`Unknown`] where nobody has heard of the target.
-    pub(super) fn count(&mut self, tally: &Tally) -> Result<Option<(usize, Count)>, Unknown> {
+    /// What a verdict adds, and to which target; [`Unknown`] where nobody has heard of the target.
+    pub(super) fn count(&mut self, tally: &Tally, mut add: impl FnMut(usize, Count)) -> Result<(), Unknown> {
         let &number = self.by_name.get(&tally.name).ok_or(Unknown)?;
-        Ok(self.entries[number].losses.count(tally).map(|count| (number, count)))
+        self.entries[number].losses.count(tally, |count| add(number, count));
+        Ok(())
     }
 
-    /// Hears of a finding as it comes, before it is in the file.
-    pub(super) fn hear(&mut self, finding: &Finding) {
+    /// Hears of a finding as it comes, before it is in the file; what is known of its target's losses then is all there will be.
+    pub(super) fn hear(&mut self, finding: &Finding, mut add: impl FnMut(usize, Count)) {
         let number = self.enter(&finding.target);
         if finding.what == What::Watched {
             // The numbers of its probes begin with 1 again.
-            self.entries[number].losses.forget();
+            self.entries[number].losses.forget(|count| add(number, count));
+        }
+    }
+
+    /// There are no further verdicts.
+    pub(super) fn end(&mut self, mut add: impl FnMut(usize, Count)) {
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            entry.losses.forget(|count| add(number, count));
         }
     }
 

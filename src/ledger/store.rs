@@ -266,7 +266,7 @@ fn execute(statement: &mut Statement<'_>, minute: i64, target: i64, probes: &Pro
         signed(probes.sent),
         signed(probes.lost),
         signed(probes.late),
-        signed(probes.loss_periods),
+        probes.loss_periods,
         probes.loss_distances.to_bytes(),
         probes.rtt.to_bytes(),
     ])
@@ -283,7 +283,7 @@ pub(super) fn probes_of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Resu
         sent: number(0)?,
         lost: number(1)?,
         late: number(2)?,
-        loss_periods: number(3)?,
+        loss_periods: row.get(first + 3)?,
         loss_distances: sketch(4)?,
         rtt: sketch(5)?,
     })

@@ -772,3 +772,21 @@ fn a_ledger_as_version_one_left_it_is_read_and_goes_on() {
     assert_eq!(life.carried[0].outage.as_ref().unwrap().cause, Cause::NotResolved("no such name".into()));
     assert!(bench.heard().is_empty(), "{:?}", bench.heard());
 }
+
+#[test]
+fn losses_in_a_row_are_one_period_although_some_are_known_at_once() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    // Every fourth by an ICMP error, the others when their timeout is over.
+    let verdict = |seq: i64| (if seq % 4 == 0 { seq } else { seq + 2 }, seq);
+    let mut verdicts: Vec<(i64, i64)> = (1..=60).map(verdict).collect();
+    verdicts.sort_unstable();
+    for (second, seq) in verdicts {
+        life.queue.record(&lost(second, "a", seq as u64));
+    }
+    life.end(63);
+    let probes = only(&bench.read(63)).probes.clone();
+    assert_eq!((probes.lost, probes.loss_periods), (60, 1));
+    assert_eq!((probes.loss_distances.count(), probes.loss_distances.quantile(1.0)), (59, Some(1)));
+}

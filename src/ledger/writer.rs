@@ -141,20 +141,21 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     }
 
     fn count(&mut self, tally: &Tally) {
-        match self.roster.count(tally) {
-            Ok(Some((target, count))) => {
-                let minute = minute_of(tally.at);
-                self.minutes.add(minute, target, count);
-                self.counts.push((minute, target, count));
-            }
-            Ok(None) => {}
+        let minute = minute_of(tally.at);
+        let Self { roster, minutes, counts, .. } = self;
+        let add = |target, count| {
+            minutes.add(minute, target, count);
+            counts.push((minute, target, count));
+        };
+        if roster.count(tally, add).is_err() {
             // Its finding found no room.
-            Err(_) => self.given_up.probes += 1,
+            self.given_up.probes += 1;
         }
     }
 
     fn hear(&mut self, finding: Finding) {
-        self.roster.hear(&finding);
+        let minute = minute_of(finding.at);
+        self.roster.hear(&finding, |target, count| self.minutes.add(minute, target, count));
         if self.findings.len() < FINDINGS {
             self.findings.push(finding);
         } else {
@@ -254,6 +255,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     fn finish(mut self) {
         let now = (self.clock)();
+        self.roster.end(|target, count| self.minutes.add(minute_of(now), target, count));
         self.reopen_in = 0;
         match self.reopened(now).and_then(|()| self.write(now, Sign::OfEnd)) {
             Ok(()) => self.recover(),

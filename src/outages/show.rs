@@ -210,7 +210,11 @@ fn details(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     write!(out, ", {} loss", loss(probes))?;
     if probes.loss_periods > 0 {
         let mean = probes.lost as f64 / probes.loss_periods as f64;
-        write!(out, ", in {} (RFC 3357), {mean:.1} each", counted_u64(probes.loss_periods, "loss period"))?;
+        write!(
+            out,
+            ", in {} (RFC 3357), {mean:.1} each",
+            counted(usize::try_from(probes.loss_periods).unwrap_or_default(), "loss period")
+        )?;
     }
     writeln!(out)?;
     let quantiles = [0.5, 0.9, 0.99, 1.0].map(|share| probes.rtt.quantile(share));
