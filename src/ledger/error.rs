@@ -29,8 +29,8 @@ pub enum Error {
         /// The latest version known here.
         known: i64,
     },
-    /// It is a database of somebody else's.
-    #[error("{} is a database, but no ledger of pingtest: it is left as it is", path.display())]
+    /// It is somebody else's, a database or not.
+    #[error("{} is no ledger of pingtest: it is left as it is", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -79,6 +79,11 @@ impl Store {
         self.run
     }
 
+    /// Its device and inode, as it was opened.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
+    }
+
     /// Whether the file in the directory is still the one that is open.
     pub(super) fn is_in_place(&self) -> bool {
         identity(&self.path) == self.identity

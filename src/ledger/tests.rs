@@ -461,11 +461,7 @@ fn set_aside(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_broken_ledger_is_moved_aside_when_it_is_opened() {
     type Damage = fn(&Path);
-    let damages: [Damage; 3] = [
-        break_it,
-        |path| fs::write(path, "not a database at all, but long enough to be read as one".repeat(100)).unwrap(),
-        |path| fs::write(path, &fs::read(path).unwrap()[..8192]).unwrap(),
-    ];
+    let damages: [Damage; 2] = [break_it, |path| fs::write(path, &fs::read(path).unwrap()[..8192]).unwrap()];
     for damage in damages {
         let bench = Bench::new();
         let mut life = bench.begin(0, &["a"]);
@@ -503,13 +499,17 @@ fn a_ledger_that_breaks_while_it_is_written_is_begun_anew_with_what_is_open() {
     assert_eq!(target.gaps.len(), 1);
 }
 
-/// In place, as a broken disk does; SQLite looks at the file again because its change counter is another.
 fn break_it_under_sqlite(path: &Path) {
+    break_from(path, 4096);
+}
+
+/// In place, as a broken disk does; SQLite looks at the file again because its change counter is another.
+fn break_from(path: &Path, from: u64) {
     use std::os::unix::fs::FileExt;
     let size = fs::metadata(path).unwrap().len();
     // Through SQLite's back, on a descriptor that is never closed: closing it would let go of SQLite's own locks (fcntl_locking(2)).
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at(&vec![0xa5; (size - 4096) as usize], 4096).unwrap();
+    file.write_all_at(&vec![0xa5; (size - from) as usize], from).unwrap();
     std::mem::forget(file);
 }
 
@@ -594,6 +594,37 @@ fn somebody_elses_database_is_left_as_it_is() {
     bench.begin(0, &["a"]).end(1);
     assert!(bench.heard()[0].contains("Foreign"), "{:?}", bench.heard());
     assert_eq!(fs::read(bench.path()).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_database_is_left_as_it_is_and_told_once() {
+    for precious in
+        ["somebody's notes, longer than the header of a database has to be. ".repeat(100), "short".to_owned()]
+    {
+        let bench = Bench::new();
+        fs::create_dir(bench.path().parent().unwrap()).unwrap();
+        fs::write(bench.path(), &precious).unwrap();
+        let mut life = bench.begin(0, &["a"]);
+        life.watched(0, &["a"]);
+        (1..40).for_each(|second| life.turn(second));
+        assert_eq!(bench.heard().len(), 1, "{:?}", bench.heard());
+        assert!(bench.heard()[0].contains("Foreign"), "{:?}", bench.heard());
+        assert_eq!(fs::read_to_string(bench.path()).unwrap(), precious);
+        assert!(set_aside(bench.path().parent().unwrap()).is_empty());
+    }
+}
+
+#[test]
+fn a_ledger_of_this_process_is_moved_aside_whatever_it_has_become() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.turn(1);
+    life.thread.store().unwrap().checkpoint();
+    break_from(&bench.path(), 0);
+    (2..30).for_each(|second| life.turn(second));
+    assert_eq!(set_aside(bench.path().parent().unwrap()).len(), 1, "{:?}", bench.heard());
+    assert_eq!(only(&bench.read(30)).watched, [span(3, 29)]);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(super) struct Thread<C, N> {
     store: Option<Store>,
     /// What this process is called in the file it wrote last.
     run: Option<Run>,
+    /// The file it wrote last, by device and inode.
+    written: Option<(u64, u64)>,
     roster: Roster,
     /// Findings that are not in the file yet.
     findings: Vec<Finding>,
@@ -71,6 +73,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             lock: None,
             store: None,
             run: None,
+            written: None,
             roster: Roster::default(),
             findings: Vec::new(),
             counts: Vec::new(),
@@ -216,6 +219,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             self.findings.extend(rest);
         }
         self.run = Some(store.run());
+        self.written = store.identity();
         self.store = Some(store);
         self.reopen_in = 0;
         Ok(carried)
@@ -225,8 +229,14 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         Store::open(&self.settings.path, self.run, configured, now, self.settings.version)
     }
 
+    /// Only what is known to have been a database: a path mistyped may be anybody's file.
     fn set_aside(&self, error: Error, now: Wall) -> Result<(), Error> {
-        let to = place::set_aside(&self.settings.path, now)?;
+        let path = &self.settings.path;
+        let is_own = self.written.is_some() && place::identity(path) == self.written;
+        if !is_own && !place::begins_as_database(path) {
+            return Err(Error::Foreign { path: path.clone() });
+        }
+        let to = place::set_aside(path, now)?;
         (self.notify)(Notice::SetAside { to, error });
         Ok(())
     }

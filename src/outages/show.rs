@@ -224,10 +224,6 @@ fn details(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn counted_u64(count: u64, word: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), word)
-}
-
 /// Two figures more than a sketch has are enough.
 fn milliseconds(micros: u64) -> String {
     format!("{}.{:03}", micros / 1_000, micros % 1_000)
