@@ -91,6 +91,21 @@ impl Error {
         Self::Sqlite { path: path.to_owned(), source }
     }
 
+    /// Whether another process is in the way, and may be gone in a moment.
+    pub(super) fn is_busy(&self) -> bool {
+        match self {
+            Self::InUse { .. } => true,
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            }
+            Self::Newer { .. }
+            | Self::Foreign { .. }
+            | Self::Missing { .. }
+            | Self::Unclosed { .. }
+            | Self::File { .. } => false,
+        }
+    }
+
     pub(super) fn cure(&self) -> Cure {
         match self {
             Self::Sqlite { source, .. } => cure(source),

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::carry::Known;
 use super::counts::{Count, Losses, Tally};
+use super::store::has_been_up;
 use crate::monitor::finding::{Finding, Gap, What};
-use crate::monitor::outage::{Carried, Outage, State};
+use crate::monitor::outage::{Outage, State};
 use crate::monitor::target::{Label, Name};
 use crate::monitor::time::Wall;
 
@@ -33,6 +35,8 @@ pub(super) struct Entry {
 struct Standing {
     watched: Option<Wall>,
     state: Option<State>,
+    /// Since when at the latest it has been up, in an outage or not.
+    known: Option<Wall>,
     outage: Option<Outage>,
     gap: Option<(Wall, Gap)>,
 }
@@ -86,14 +90,15 @@ impl Roster {
     }
 
     /// What an earlier process knew of its targets is how they stand.
-    pub(super) fn carry(&mut self, configured: &[Label], carried: &[Carried]) {
+    pub(super) fn carry(&mut self, configured: &[Label], carried: &[Known]) {
         for label in configured {
             self.enter(label);
         }
-        for known in carried {
-            if let Some(&number) = self.by_label.get(&(known.name.clone(), known.host.clone())) {
+        for Known { carried, has_been_up } in carried {
+            if let Some(&number) = self.by_label.get(&(carried.name.clone(), carried.host.clone())) {
                 let standing = &mut self.entries[number].standing;
-                (standing.state, standing.outage) = (Some(known.state), known.outage.clone());
+                (standing.state, standing.outage) = (Some(carried.state), carried.outage.clone());
+                standing.known = has_been_up.then_some(carried.until);
             }
         }
     }
@@ -114,6 +119,11 @@ impl Roster {
     /// The state that a target has before this process has found out one.
     pub(super) fn state(&self, number: usize) -> Option<State> {
         self.entries[number].standing.state
+    }
+
+    /// Since when at the latest it has been up, as far as that is in the file.
+    pub(super) fn known(&self, number: usize) -> Option<Wall> {
+        self.entries[number].standing.known
     }
 
     /// A finding is in the file.
@@ -149,7 +159,10 @@ impl Standing {
         match &finding.what {
             What::Watched => self.watched = Some(finding.at),
             What::Unwatched => *self = Self::default(),
-            What::StateChanged { to, .. } => self.state = Some(*to),
+            What::StateChanged { to, .. } => {
+                self.state = Some(*to);
+                self.known = self.known.or(has_been_up(*to).then_some(finding.at));
+            }
             What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => {
                 let is_last = self.outage.as_ref().is_none_or(|last| last.began.at <= outage.began.at);
                 if is_last {

@@ -32,6 +32,7 @@ where
         from: stamp(report.history.from),
         until: stamp(report.history.until),
         live: report.history.is_live,
+        counts_from: report.history.counts_from.map(stamp),
         targets: report.rows.iter().map(|row| target(report, row, zone)).collect(),
     };
     serde_json::to_writer(&mut *out, &object)?;
@@ -43,6 +44,7 @@ struct Object {
     from: String,
     until: String,
     live: bool,
+    counts_from: Option<String>,
     targets: Vec<Target>,
 }
 
@@ -166,7 +168,7 @@ where
         began_earliest: outage.began_earliest.map(stamp),
         ended: outage.ended.map(stamp),
         ended_earliest: outage.ended_earliest.map(stamp),
-        lasted_s: seconds(figures::length(outage, row.target, report.history)),
+        lasted_s: seconds(figures::length(outage, report.history)),
         unmeasured_s: seconds(report.unmeasured(row, outage).0),
         cause: clean(&outage.cause),
         detail: outage.detail.as_deref().map(clean),
