@@ -107,7 +107,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         let deadline = now() + patience;
         let mut opened = self.open(configured, (self.clock)());
         while opened.as_ref().is_err_and(Error::is_busy) && now() < deadline {
-            thread::sleep(AGAIN_AFTER);
+            pause();
             opened = self.open(configured, (self.clock)());
         }
         match opened {
@@ -279,10 +279,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         store.write_second(&self.roster, &second, sign)?;
         over.into_iter().for_each(|minute| self.minutes.remove(minute));
         self.counts.clear();
-        if sign == Sign::OfLife {
-            if self.steady >= STEADY {
-                store.prune(minute_of(now - self.settings.keep_minutes))?;
-            }
+        if sign == Sign::OfLife && self.steady >= STEADY {
+            store.prune(minute_of(now - self.settings.keep_minutes))?;
         }
         Ok(())
     }
@@ -363,6 +361,14 @@ impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "at the start, for two seconds at most: nothing is probed yet, and a lock sends no word"
+)]
+fn pause() {
+    thread::sleep(AGAIN_AFTER);
 }
 
 #[expect(clippy::disallowed_methods, reason = "paces writings and labels nothing, so no clock need agree with it")]
