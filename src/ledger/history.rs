@@ -30,7 +30,7 @@ pub struct TargetHistory {
     pub outages: Vec<PastOutage>,
     /// When it was watched: pingtest ran with the target in its configuration. Sorted, apart, cut off at the time's bounds.
     pub watched: Vec<Span>,
-    /// When it was watched and had not answered once since that began: never up yet. Sorted, apart, cut off at the time's bounds.
+    /// When it was watched and had lost probes, but never answered one since that began: never up yet. Sorted, apart, cut off at the time's bounds.
     pub never_up: Vec<Span>,
     /// When it was not measured although watched. Sorted by their beginnings, cut off at the time's bounds.
     pub gaps: Vec<(Span, Gap)>,

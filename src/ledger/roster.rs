@@ -161,7 +161,7 @@ impl Standing {
             What::Unwatched => *self = Self::default(),
             What::StateChanged { to, .. } => {
                 self.state = Some(*to);
-                self.known = self.known.or(has_been_up(*to).then_some(finding.at));
+                self.known = self.known.or(self.watched.filter(|_| has_been_up(*to)));
             }
             What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => {
                 let is_last = self.outage.as_ref().is_none_or(|last| last.began.at <= outage.began.at);
@@ -171,7 +171,9 @@ impl Standing {
             }
             What::GapBegan { from, why } => self.gap = Some((*from, *why)),
             What::GapEnded { .. } => self.gap = None,
-            What::FirstReply(_) | What::AddressChanged { .. } => {}
+            What::FirstReply(_) if self.known < self.watched && self.known.is_some() => {}
+            What::FirstReply(_) => self.known = Some(finding.at),
+            What::AddressChanged { .. } => {}
         }
     }
 }

@@ -312,6 +312,7 @@ struct Pen<'tx> {
     abandon_others: Statement<'tx>,
     state: Statement<'tx>,
     watch_state: Statement<'tx>,
+    first_reply: Statement<'tx>,
     gap: Statement<'tx>,
     end_gap: Statement<'tx>,
     address: Statement<'tx>,
@@ -335,7 +336,11 @@ impl<'tx> Pen<'tx> {
             )?,
             state: tx.prepare("INSERT INTO state (target, at, state) VALUES (?1, ?2, ?3)")?,
             watch_state: tx.prepare(
-                "UPDATE watch SET state = ?3, known = coalesce(known, ?4) WHERE target = ?1 AND run = ?2 AND until IS NULL",
+                "UPDATE watch SET state = ?3, known = coalesce(known, iif(?4, began, NULL)) WHERE target = ?1 AND run = ?2 AND until IS NULL",
+            )?,
+            first_reply: tx.prepare(
+                // Not where it is known from an earlier process.
+                "UPDATE watch SET known = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL AND coalesce(known >= began, 1)",
             )?,
             gap: tx.prepare("INSERT INTO gap (target, run, began, why) VALUES (?1, ?2, ?3, ?4)")?,
             end_gap: tx.prepare(
@@ -366,7 +371,7 @@ impl<'tx> Pen<'tx> {
             }
             What::StateChanged { to, .. } => {
                 self.state.execute(params![target, at, to.word()])?;
-                self.watch_state.execute(params![target, run, to.word(), has_been_up(*to).then_some(at)])?;
+                self.watch_state.execute(params![target, run, to.word(), has_been_up(*to)])?;
             }
             What::OutageBegan(outage) => {
                 row::upsert(&mut self.outage, target, outage)?;
@@ -385,8 +390,10 @@ impl<'tx> Pen<'tx> {
             What::AddressChanged { old, new } => {
                 self.address.execute(params![target, at, row::text(*old), row::text(*new)])?;
             }
-            // The state changes as well, and that is kept.
-            What::FirstReply(_) => {}
+            // It had lost probes before: until now it was never up.
+            What::FirstReply(_) => {
+                self.first_reply.execute([target, run, at])?;
+            }
         }
         Ok(())
     }

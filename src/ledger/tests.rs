@@ -17,7 +17,7 @@ use super::queue::{self, Inbox, Queue};
 use super::schema::beside;
 use super::writer::Thread;
 use super::*;
-use crate::monitor::finding::{Finding, Gap, What};
+use crate::monitor::finding::{Finding, FirstReply, Gap, What};
 use crate::monitor::outage::{Bound, Carried, Cause, Outage, State};
 use crate::monitor::record::{Answer, AnswerKind, Event, Record};
 use crate::monitor::sample::IcmpError;
@@ -853,12 +853,28 @@ fn an_outage_whose_losses_were_all_taken_back_was_none() {
     assert_eq!(began, [at(15)], "one that lasts may have more losses still");
 }
 
+fn first_reply() -> What {
+    What::FirstReply(FirstReply { seq: 7, after: Duration::from_secs(6), lost: 6, hint: None })
+}
+
+#[test]
+fn a_target_whose_first_probe_is_answered_was_up_from_the_beginning() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.turn(1);
+    life.finding(2, "a", What::StateChanged { from: State::Unknown, to: State::Up });
+    life.end(9);
+    assert!(only(&bench.read(9)).never_up.is_empty());
+}
+
 #[test]
 fn a_target_is_never_up_until_it_answers_and_not_again_after_a_restart() {
     let bench = Bench::new();
     let mut life = bench.begin(0, &["a", "dead"]);
     life.watched(0, &["a", "dead"]);
     life.finding(7, "a", What::StateChanged { from: State::Unknown, to: State::Up });
+    life.finding(7, "a", first_reply());
     life.finding(9, "a", What::OutageBegan(outage(8, None)));
     life.finding(9, "a", What::StateChanged { from: State::Up, to: State::Down });
     life.turn(10);
@@ -879,9 +895,9 @@ fn a_target_is_never_up_until_it_answers_and_not_again_after_a_restart() {
 #[test]
 fn neither_being_behind_nor_a_pause_ends_with_the_process() {
     for (before, last, carried, never_up) in [
-        (State::Up, State::Behind, Some(State::Up), vec![span(0, 1)]),
-        (State::Up, State::Degraded, Some(State::Up), vec![span(0, 1)]),
-        (State::Up, State::Paused, Some(State::Paused), vec![span(0, 1)]),
+        (State::Up, State::Behind, Some(State::Up), vec![]),
+        (State::Up, State::Degraded, Some(State::Up), vec![]),
+        (State::Up, State::Paused, Some(State::Paused), vec![]),
         (State::Unknown, State::Paused, Some(State::Paused), vec![span(0, 3), span(5, 9)]),
         (State::Unknown, State::Unknown, None, vec![span(0, 3), span(5, 9)]),
     ] {

@@ -19,7 +19,7 @@ CREATE TABLE target (
 ) STRICT;
 
 -- When a target was watched; without `until`, as long as the run. `state` is the last one known in that time. It was up, or had been,
--- from `known` on: without, it never answered.
+-- from `known` on, the beginning where its first probe was answered: without, it never was.
 CREATE TABLE watch (
     id      INTEGER PRIMARY KEY,
     target  INTEGER NOT NULL REFERENCES target,
