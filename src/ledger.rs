@@ -41,6 +41,9 @@ use crate::monitor::outage::Carried;
 use crate::monitor::target::Label;
 use crate::monitor::time::Wall;
 
+/// How long another process may take to let go of the ledger at the start: one that is told to stop does so within two seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Where the ledger is, and how much it keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -102,8 +105,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger, in the calling thread, and starts its own. A ledger that cannot be opened is told of, and tried again every ten
-    /// seconds. Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day; `notify` is
+    /// Opens the ledger, in the calling thread, and starts its own. One that another process holds is waited for, two seconds at most. A
+    /// ledger that cannot be opened is told of, and tried again every ten seconds; what was open in it then has an end that nobody saw. Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day; `notify` is
     /// called by both threads.
     ///
     /// # Errors
@@ -116,7 +119,7 @@ impl Ledger {
     ) -> io::Result<Self> {
         let (queue, inbox) = queue::new();
         let mut thread = writer::Thread::new(settings, clock, notify);
-        let carried = thread.begin(configured);
+        let carried = thread.begin(configured, PATIENCE);
         let thread = thread::Builder::new().name("ledger".into()).spawn(move || thread.run(inbox))?;
         Ok(Self { queue, carried, thread })
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use chrono::{Local, TimeZone};
 
-use self::figures::Figures;
+use self::figures::{Coverage, Figures};
 use crate::clock;
 use crate::ledger::history::{History, PastOutage, TargetHistory};
 use crate::ledger::{self, Query, Sketches};
@@ -112,12 +112,19 @@ struct Report<'a> {
 struct Row<'a> {
     target: &'a TargetHistory,
     figures: Figures,
+    coverage: Coverage,
+}
+
+impl<'a> Row<'a> {
+    fn new(target: &'a TargetHistory, history: &History) -> Self {
+        let coverage = Coverage::of(target);
+        Self { target, figures: Figures::covering(target, history, &coverage), coverage }
+    }
 }
 
 impl<'a> Report<'a> {
     fn new(history: &'a History, is_single: bool) -> Self {
-        let mut rows: Vec<_> =
-            history.targets.iter().map(|target| Row { target, figures: Figures::of(target, history) }).collect();
+        let mut rows: Vec<_> = history.targets.iter().map(|target| Row::new(target, history)).collect();
         let key = |row: &Row| row.figures.availability().unwrap_or(f64::INFINITY);
         rows.sort_by(|one, other| key(one).total_cmp(&key(other)));
         Self { history, rows, is_single }

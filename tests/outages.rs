@@ -55,6 +55,7 @@ fn target(name: &str, outages: Vec<PastOutage>) -> TargetHistory {
         host: "192.0.2.1".into(),
         outages,
         watched: vec![span(0, DAY)],
+        never_up: Vec::new(),
         gaps: Vec::new(),
         probes: Probes::default(),
         addresses: Vec::new(),
@@ -62,7 +63,7 @@ fn target(name: &str, outages: Vec<PastOutage>) -> TargetHistory {
 }
 
 fn history(targets: Vec<TargetHistory>) -> History {
-    History { from: at(0), until: at(DAY), is_live: true, targets }
+    History { from: at(0), until: at(DAY), is_live: true, counts_from: None, targets }
 }
 
 fn told(history: &History, is_single: bool, format: Format) -> String {
@@ -110,9 +111,9 @@ began                ended                lasted            target  cause
 2026-11-20 23:59:50  lasts                10.0 s ± 1.0 s    web     unanswered; 5 lost
 
 2026-11-20 00:00:00 to 2026-11-21 00:00:00, 1 d 0 h:
-target  availability  coverage  outages  total      longest   MTBF       MTTR      loss
-gw      98.967 %      99.976 %  2        14 m 52 s  15 m 0 s  11 h 52 m  7 m 36 s  1.054 %
-web     99.988 %      100 %     1        10.0 s     10.0 s    1 d 0 h    -         -
+target  availability  coverage  outages  total      longest    MTBF       MTTR      loss
+gw      98.967 %      99.976 %  2        14 m 52 s  14 m 40 s  11 h 52 m  7 m 26 s  1.054 %
+web     99.988 %      100 %     1        10.0 s     10.0 s     1 d 0 h    -         -
 1 target without outages
 ";
     assert_eq!(text(&history(vec![gateway, quiet, web])), expected);
@@ -138,6 +139,57 @@ fn a_time_in_which_nothing_was_measured_has_no_availability() {
 }
 
 #[test]
+fn a_target_that_was_never_up_is_not_told_as_available() {
+    let never_up = vec![span(0, DAY)];
+    let dead = TargetHistory {
+        probes: Probes { sent: 86_400, lost: 86_400, loss_periods: 1, ..Probes::default() },
+        never_up: never_up.clone(),
+        ..target("dead", Vec::new())
+    };
+    let late = TargetHistory { never_up: vec![span(0, DAY / 2)], ..target("late", Vec::new()) };
+    let good = target("good", vec![outage(10, Some(20))]);
+    let quiet = history(vec![dead.clone(), late.clone()]);
+    let told_quiet = "no outages of 2 targets; measured 25.000 % of 1 d 0 h\n1 target was never up: dead\n";
+    assert_eq!(text(&quiet), told_quiet);
+    let alone = history(vec![dead.clone()]);
+    let nothing =
+        "nothing was measured between 2026-11-20 00:00:00 and 2026-11-21 00:00:00\n1 target was never up: dead\n";
+    assert_eq!(text(&alone), nothing);
+    let twin = TargetHistory { name: "twin".into(), never_up, ..dead.clone() };
+    let all = history(vec![dead, good, late, twin]);
+    let shown = text(&all);
+    assert!(shown.ends_with("\n1 target without outages\n2 targets were never up: dead, twin\n"), "{shown}");
+    let json: serde_json::Value = serde_json::from_str(&told(&all, false, Format::Json)).expect("JSON");
+    let of = |name: &str| json["targets"].as_array().unwrap().iter().find(|one| one["target"] == name).unwrap().clone();
+    assert!(of("dead")["availability"].is_null());
+    assert_eq!(of("dead")["not_measured_s"], serde_json::json!({ "never_up": 86_400.0 }));
+    assert_eq!((&of("late")["availability"], &of("late")["coverage"]), (&1.0.into(), &0.5.into()));
+}
+
+#[test]
+fn counts_that_do_not_reach_back_say_so() {
+    let mut one = target("one", vec![outage(10, Some(20))]);
+    one.probes = Probes { sent: 10, lost: 3, loss_periods: 1, loss_distances: sketch(&[1, 4, 4]), ..Probes::default() };
+    let history = History { counts_from: Some(at(DAY / 2)), ..history(vec![one]) };
+    assert!(text(&history).ends_with("\nloss since 2026-11-20 12:00\n"), "{}", text(&history));
+    let shown = told(&history, true, Format::Text);
+    assert!(shown.contains("\nloss distance p10/median/p90 = 1/4/4 probes\n"), "{shown}");
+    let json: serde_json::Value = serde_json::from_str(&told(&history, false, Format::Json)).expect("JSON");
+    assert_eq!(json["counts_from"], "2026-11-20T12:00:00.000000+01:00");
+}
+
+#[test]
+fn total_longest_and_mean_are_of_the_measured_time() {
+    let stopped = PastOutage { unmeasured: seconds(79_990), ..outage(10, Some(80_010)) };
+    let mut one = target("one", vec![stopped]);
+    one.watched = vec![span(0, 20), span(80_000, DAY)];
+    let history = history(vec![one]);
+    let figures = Figures::of(&history.targets[0], &history);
+    assert_eq!((figures.down, figures.longest, figures.mttr), (seconds(20), Some(seconds(20)), Some(seconds(20))));
+    assert!(text(&history).contains("  22 h 13 m ± 1.0 s  one "), "{}", text(&history));
+}
+
+#[test]
 fn one_target_is_told_of_in_full() {
     let mut one = target("one", vec![outage(100, Some(110))]);
     one.gaps = vec![(span(1_000, 1_030), Gap::Paused), (span(2_000, 2_300), Gap::BehindParent)];
@@ -156,7 +208,7 @@ fn one_target_is_told_of_in_full() {
             "76000 probes, 12 lost (1 of them late), 0.015 % loss, in 4 loss periods (RFC 3357), 3.0 each",
         ]
     );
-    assert!(details[4].starts_with("rtt median/p90/p99/max = "), "{shown}");
+    assert!(details[5].starts_with("rtt median/p90/p99/max = "), "{shown}");
 }
 
 #[test]
@@ -172,7 +224,8 @@ fn the_timer_of_a_vpn_is_told_in_one_sentence() {
     }
     outages.insert(3, outage(80_000, Some(80_030)));
     let vpn = TargetHistory { watched: vec![span(0, 3 * DAY + 7_200)], ..target("vpn", outages) };
-    let history = History { from: at(0), until: at(3 * DAY + 7_200), is_live: true, targets: vec![vpn] };
+    let history =
+        History { from: at(0), until: at(3 * DAY + 7_200), is_live: true, counts_from: None, targets: vec![vpn] };
     let shown = text(&history);
     let sentence = shown.lines().last().expect("a sentence");
     assert!(sentence.starts_with("vpn: 8 of 10 outages began 8 h 0 m ± "), "{sentence}");
@@ -192,7 +245,7 @@ fn a_daily_outage_is_told_with_its_hour() {
         (0..14).map(|day| outage(day * DAY + 11_520 + day % 3, Some(day * DAY + 11_600 + day * 60))).collect();
     let until = 14 * DAY;
     let line = TargetHistory { watched: vec![span(0, until)], ..target("line", outages) };
-    let shown = text(&History { from: at(0), until: at(until), is_live: true, targets: vec![line] });
+    let shown = text(&History { from: at(0), until: at(until), is_live: true, counts_from: None, targets: vec![line] });
     let sentence = "line: 14 of 14 outages began daily at about 03:12 ± 3.0 s: looks like a forced reconnect (PPPoE), a lease or a \
         scheduled job; the next is to be expected about 2026-12-04 03:12";
     assert_eq!(shown.lines().last(), Some(sentence));
@@ -230,7 +283,7 @@ fn json_has_every_key_and_whole_times() {
 #[test]
 fn an_open_outage_lasts_as_long_as_somebody_can_know() {
     let watched = vec![span(0, 1_000), span(2_000, 3_000)];
-    let abandoned = PastOutage { is_abandoned: true, ..outage(100, None) };
+    let abandoned = PastOutage { is_abandoned: true, lasted: seconds(900), ..outage(100, None) };
     for (one, is_live, down) in [
         (outage(2_900, None), true, 100),
         (outage(2_900, None), false, 5),
@@ -238,7 +291,7 @@ fn an_open_outage_lasts_as_long_as_somebody_can_know() {
         (abandoned, false, 900),
     ] {
         let target = TargetHistory { watched: watched.clone(), ..target("one", vec![one]) };
-        let history = History { from: at(0), until: at(3_000), is_live, targets: vec![target] };
+        let history = History { from: at(0), until: at(3_000), is_live, counts_from: None, targets: vec![target] };
         assert_eq!(Figures::of(&history.targets[0], &history).down, seconds(down));
     }
 }
@@ -303,6 +356,7 @@ proptest! {
     fn figures_agree_with_counting_seconds(
         watched in apart(),
         mut gaps in prop::collection::vec((stretch(), 0..Gap::ALL.len()), 0..6),
+        never_up in apart(),
         mut outages in prop::collection::vec(stretch(), 0..5),
     ) {
         gaps.sort();
@@ -311,19 +365,22 @@ proptest! {
             from: at(0),
             until: at(200),
             is_live: false,
+            counts_from: None,
             targets: vec![TargetHistory {
                 outages: outages.iter().map(|&(began, ended)| outage(began, Some(ended))).collect(),
                 watched: spans(&watched),
+                never_up: spans(&never_up),
                 gaps: gaps.iter().map(|&((from, until), gap)| (span(from, until), Gap::ALL[gap])).collect(),
                 ..target("one", Vec::new())
             }],
         };
-        let (mut up, mut down, mut not_watched, mut by_gap) = (0, 0, 0, [0; Gap::ALL.len()]);
+        let (mut up, mut down, mut not_watched, mut unknown, mut by_gap) = (0, 0, 0, 0, [0; Gap::ALL.len()]);
         for second in 0..200 {
             let holds = |&(from, until): &(i64, i64)| (from..until).contains(&second);
             match gaps.iter().find(|(gap, _)| holds(gap)) {
                 _ if !watched.iter().any(holds) => not_watched += 1,
                 Some((_, gap)) => by_gap[*gap] += 1,
+                None if never_up.iter().any(holds) => unknown += 1,
                 None if outages.iter().any(holds) => down += 1,
                 None => up += 1,
             }
@@ -339,6 +396,7 @@ proptest! {
         prop_assert!(off.is_none_or(|off| off < 1e-12));
         let time = |why: Why| figures.not_measured.iter().find(|(one, _)| *one == why).map_or(Duration::ZERO, |(_, time)| *time);
         prop_assert_eq!(time(Why::NotWatched), seconds(not_watched));
+        prop_assert_eq!(time(Why::NeverUp), seconds(unknown));
         for (gap, expected) in Gap::ALL.into_iter().zip(by_gap) {
             prop_assert_eq!(time(Why::Gap(gap)), seconds(expected));
         }

@@ -12,8 +12,16 @@ use crate::monitor::outage::{Carried, State};
 use crate::monitor::target::Label;
 use crate::monitor::time::Wall;
 
+/// What is known of a target from before.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Known {
+    pub(super) carried: Carried,
+    /// Whether it has ever been up.
+    pub(super) has_been_up: bool,
+}
+
 /// Targets watched to the end of the last process that watched them go on; all others are closed, and their open outages abandoned.
-pub(super) fn take_over(tx: &Transaction<'_>, configured: &[Label]) -> rusqlite::Result<Vec<Carried>> {
+pub(super) fn take_over(tx: &Transaction<'_>, configured: &[Label]) -> rusqlite::Result<Vec<Known>> {
     let mut carried = Vec::new();
     let (mut kept, mut lasting) = (BTreeSet::new(), BTreeSet::new());
     let mut finder = Finder::new(tx)?;
@@ -21,7 +29,7 @@ pub(super) fn take_over(tx: &Transaction<'_>, configured: &[Label]) -> rusqlite:
         let Some(target) = finder.key(label)? else { continue };
         kept.insert(target);
         if let Some(known) = finder.last_known(target, label)? {
-            lasting.extend(known.outage.as_ref().map(|outage| (target, outage.began.at.as_nanos())));
+            lasting.extend(known.carried.outage.as_ref().map(|outage| (target, outage.began.at.as_nanos())));
             carried.push(known);
         }
     }
@@ -42,7 +50,7 @@ impl<'c> Finder<'c> {
         Ok(Self {
             key: conn.prepare("SELECT id FROM target WHERE name = ?1 AND host = ?2")?,
             watch: conn.prepare(
-                "SELECT watch.until, watch.state, run.until FROM watch JOIN run ON run.id = watch.run
+                "SELECT watch.until, watch.state, run.until, watch.known IS NOT NULL FROM watch JOIN run ON run.id = watch.run
                  WHERE watch.target = ?1 ORDER BY watch.run DESC, watch.id DESC LIMIT 1",
             )?,
             outage: conn.prepare(&format!(
@@ -57,27 +65,47 @@ impl<'c> Finder<'c> {
     }
 
     /// What is carried over of a target; `None` where it was let go before its last process ended, or nothing was known of it.
-    fn last_known(&mut self, target: i64, label: &Label) -> rusqlite::Result<Option<Carried>> {
-        let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?));
-        let Some((None, state, until)) = self.watch.query_row([target], read).optional()? else { return Ok(None) };
-        let outage = self.outage.query_row([target], row::outage).optional()?;
-        let state = match (&outage, state.as_deref().and_then(State::of_word)) {
-            (Some(_), _) => State::Down,
-            (None, Some(State::Up | State::Degraded)) => State::Up,
-            (None, Some(State::Unknown | State::Suspect | State::Down | State::Behind | State::Paused) | None) => {
-                return Ok(None);
-            }
+    fn last_known(&mut self, target: i64, label: &Label) -> rusqlite::Result<Option<Known>> {
+        let read = |row: &Row<'_>| {
+            let (closed, state): (Option<i64>, Option<String>) = (row.get(0)?, row.get(1)?);
+            Ok((closed, state, row.get(2)?, row.get(3)?))
         };
+        let Some((None, state, until, was_known)) = self.watch.query_row([target], read).optional()? else {
+            return Ok(None);
+        };
+        let outage = self.outage.query_row([target], row::outage).optional()?;
+        let Some(state) = carried_state(state.as_deref().and_then(State::of_word), outage.is_some()) else {
+            return Ok(None);
+        };
+        let has_been_up = was_known || outage.is_some();
         let (name, host) = (label.name.clone(), label.host.to_string());
-        Ok(Some(Carried { name, host, state, outage, until: Wall::from_nanos(until) }))
+        Ok(Some(Known { carried: Carried { name, host, state, outage, until: Wall::from_nanos(until) }, has_been_up }))
     }
 }
 
+/// How a target that was in `last` goes on; `None` where that says nothing.
+fn carried_state(last: Option<State>, is_in_outage: bool) -> Option<State> {
+    match (last, is_in_outage) {
+        // By order, and nobody has taken it back.
+        (Some(State::Paused), _) => Some(State::Paused),
+        (_, true) => Some(State::Down),
+        // Behind its parent, which was down: it had been up before.
+        (Some(State::Up | State::Degraded | State::Behind), false) => Some(State::Up),
+        (Some(State::Unknown | State::Suspect | State::Down) | None, false) => None,
+    }
+}
+
+/// They have lasted for as long as their targets were watched, and nobody will see their ends.
 fn abandon(tx: &Connection, lasting: &BTreeSet<(i64, i64)>) -> rusqlite::Result<()> {
     let mut find = tx.prepare("SELECT id, target, began FROM outage WHERE ended IS NULL AND abandoned = 0")?;
     let read = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
     let open: Vec<(i64, (i64, i64))> = find.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
-    let mut abandon = tx.prepare("UPDATE outage SET abandoned = 1 WHERE id = ?1")?;
+    let mut abandon = tx.prepare(
+        "UPDATE outage SET abandoned = 1, lasted = max(lasted, coalesce(
+            (SELECT min(coalesce(watch.until, run.until), run.until) FROM watch JOIN run ON run.id = watch.run
+             WHERE watch.target = outage.target ORDER BY watch.run DESC, watch.id DESC LIMIT 1) - began, 0))
+         WHERE id = ?1",
+    )?;
     for (id, _) in open.iter().filter(|(_, which)| !lasting.contains(which)) {
         abandon.execute([id])?;
     }

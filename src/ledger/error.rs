@@ -29,8 +29,8 @@ pub enum Error {
         /// The latest version known here.
         known: i64,
     },
-    /// It is a database of somebody else's.
-    #[error("{} is a database, but no ledger of pingtest: it is left as it is", path.display())]
+    /// It is somebody else's, a database or not.
+    #[error("{} is no ledger of pingtest: it is left as it is", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -89,6 +89,21 @@ impl Error {
 
     pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         Self::Sqlite { path: path.to_owned(), source }
+    }
+
+    /// Whether another process is in the way, and may be gone in a moment.
+    pub(super) fn is_busy(&self) -> bool {
+        match self {
+            Self::InUse { .. } => true,
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            }
+            Self::Newer { .. }
+            | Self::Foreign { .. }
+            | Self::Missing { .. }
+            | Self::Unclosed { .. }
+            | Self::File { .. } => false,
+        }
     }
 
     pub(super) fn cure(&self) -> Cure {

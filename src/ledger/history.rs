@@ -13,6 +13,8 @@ pub struct History {
     pub until: Wall,
     /// Whether that process lives, and the open outages last.
     pub is_live: bool,
+    /// Since when probes were counted, where that is later than its beginning: counts by the minute are kept for a while only.
+    pub counts_from: Option<Wall>,
     /// Each target that was watched in it, sorted by name.
     pub targets: Vec<TargetHistory>,
 }
@@ -28,6 +30,8 @@ pub struct TargetHistory {
     pub outages: Vec<PastOutage>,
     /// When it was watched: pingtest ran with the target in its configuration. Sorted, apart, cut off at the time's bounds.
     pub watched: Vec<Span>,
+    /// When it was watched and had lost probes, but never answered one since that began: never up yet. Sorted, apart, cut off at the time's bounds.
+    pub never_up: Vec<Span>,
     /// When it was not measured although watched. Sorted by their beginnings, cut off at the time's bounds.
     pub gaps: Vec<(Span, Gap)>,
     /// Its probes, by the minutes in the time.
@@ -56,7 +60,7 @@ pub struct PastOutage {
     pub ended: Option<Wall>,
     /// It cannot have ended before.
     pub ended_earliest: Option<Wall>,
-    /// Why nobody will see its end: the target was removed, or never seen again.
+    /// Whether nobody will see its end: its target was removed, or began anew.
     pub is_abandoned: bool,
     /// Nanoseconds it lasted by clocks that nobody sets, as far as known; for one that is not over, until it was last written.
     pub lasted: std::time::Duration,
@@ -89,8 +93,9 @@ pub struct Probes {
     pub lost: u64,
     /// Losses taken back later by a late reply.
     pub late: u64,
-    /// Losses in a row count as one (RFC 3357, loss period).
-    pub loss_periods: u64,
+    /// Losses in a row count as one (RFC 3357, loss period). A loss that joins two takes one back, where its verdict comes; so in parts
+    /// of a time there may be less than none.
+    pub loss_periods: i64,
     /// Probes from the beginning of one loss to the next (RFC 3357, loss distance), by the judged probes' numbers.
     pub loss_distances: Sketch,
     /// Round-trip times, microseconds.

@@ -1,7 +1,7 @@
 //! The ledger's place on the disk: its directory, the lock that keeps a second writer out, and where a broken file goes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,16 @@ fn free_name(path: &Path, now: Wall) -> PathBuf {
     // Two in one second are rare, and of a hundred one is free.
     (1..100).map(named).find(|to| !to.exists()).unwrap_or_else(|| named(100))
 }
+
+/// Whether a file is, or once was, a database: it begins as one (<https://sqlite.org/fileformat2.html>, 1.3). Of what does not, nobody
+/// can say whose it is.
+pub(super) fn begins_as_database(path: &Path) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == *MAGIC
+}
+
+/// What each SQLite database begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// The ledger's file as the directory has it: its device and inode. `None` where there is none.
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {

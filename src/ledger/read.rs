@@ -45,6 +45,9 @@ pub enum Sketches {
 /// A process that has not written for so long does not live: it writes each second, and a full disk or a busy machine may hold it up.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// Counts that begin this long after the watching are all there were: the first verdict takes its time.
+const FIRST_COUNT: Duration = Duration::from_secs(120);
+
 /// Reads what the ledger tells of a time.
 ///
 /// # Errors
@@ -62,7 +65,7 @@ struct Reader<'a> {
     targets: BTreeMap<i64, TargetHistory>,
 }
 
-/// The last run: when it began the ledger, its last sign of life, and whether it has said that it ends.
+/// The last run: when the ledger began to watch what is asked for, its last sign of life, and whether it has said that it ends.
 struct LastRun {
     began: Wall,
     until: Wall,
@@ -73,10 +76,12 @@ impl Reader<'_> {
     fn read(conn: &Connection, query: &Query) -> rusqlite::Result<History> {
         // Nothing is written: dropping it ends it.
         let tx = conn.unchecked_transaction()?;
-        let last = last_run(&tx)?.unwrap_or(LastRun { began: query.now, until: query.now, has_ended: true });
+        let last = last_run(&tx, query)?.unwrap_or(LastRun { began: query.now, until: query.now, has_ended: true });
         let from = query.since.unwrap_or(last.began);
-        let until = query.until.unwrap_or(last.until).max(from);
         let is_live = !last.has_ended && query.now - last.until < SILENCE && last.until - query.now < SILENCE;
+        // Nobody knows the future.
+        let latest = if is_live { last.until } else { last.until.max(query.now) };
+        let until = query.until.map_or(last.until, |until| until.min(latest)).max(from);
         let mut reader = Reader { conn: &tx, query, time: Span { from, until }, targets: BTreeMap::new() };
         reader.read_targets()?;
         reader.read_watched()?;
@@ -85,16 +90,17 @@ impl Reader<'_> {
         reader.read_addresses()?;
         reader.read_minutes()?;
         reader.read_pending()?;
-        Ok(History { from, until, is_live, targets: reader.watched_targets() })
+        let counts_from = reader.counts_from()?;
+        Ok(History { from, until, is_live, counts_from, targets: reader.watched_targets() })
     }
 
     fn read_targets(&mut self) -> rusqlite::Result<()> {
         let mut find = self.conn.prepare("SELECT id, name, host FROM target WHERE ?1 IS NULL OR name = ?1")?;
         let of = |row: &Row<'_>| {
             let (name, host) = (row.get(1)?, row.get(2)?);
-            let (outages, watched, gaps, addresses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            let probes = Probes::default();
-            Ok((row.get(0)?, TargetHistory { name, host, outages, watched, gaps, probes, addresses }))
+            let (outages, watched, never_up, gaps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (probes, addresses) = (Probes::default(), Vec::new());
+            Ok((row.get(0)?, TargetHistory { name, host, outages, watched, never_up, gaps, probes, addresses }))
         };
         self.targets = find.query_map([&self.query.target], of)?.collect::<rusqlite::Result<_>>()?;
         Ok(())
@@ -103,15 +109,20 @@ impl Reader<'_> {
     fn read_watched(&mut self) -> rusqlite::Result<()> {
         let (span, wanted) = (span_of("watch"), self.wanted("watch"));
         let sql = format!(
-            "SELECT watch.target, {span} FROM watch JOIN run ON run.id = watch.run
+            "SELECT watch.target, {span}, watch.known FROM watch JOIN run ON run.id = watch.run
              WHERE run.until >= ?1 AND run.began <= ?2 AND {wanted}"
         );
         let time = self.time;
         self.each(&sql, |target, row| {
-            target.watched.extend(clip(time, row.get(1)?, row.get(2)?));
+            let (began, until, known): (_, i64, Option<i64>) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            target.watched.extend(clip(time, began, until));
+            target.never_up.extend(clip(time, began, known.unwrap_or(until).min(until)));
             Ok(())
         })?;
-        self.targets.values_mut().for_each(|target| merge(&mut target.watched));
+        for target in self.targets.values_mut() {
+            merge(&mut target.watched);
+            merge(&mut target.never_up);
+        }
         Ok(())
     }
 
@@ -132,11 +143,13 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// An outage that is over and has lost nothing was none: each of its losses was taken back by a late reply.
     fn read_outages(&mut self) -> rusqlite::Result<()> {
         let wanted = self.wanted("outage");
         let sql = format!(
             "SELECT {COLUMNS} FROM outage
-             WHERE began <= ?2 AND iif(ended IS NULL, abandoned = 0 OR began + lasted >= ?1, ended >= ?1) AND {wanted}
+             WHERE began <= ?2 AND iif(ended IS NULL, abandoned = 0 OR began + lasted >= ?1, ended >= ?1)
+                 AND (ended IS NULL OR lost > 0) AND {wanted}
              ORDER BY began"
         );
         self.each(&sql, |target, row| {
@@ -186,6 +199,15 @@ impl Reader<'_> {
             self.conn.query_row(&sql, bounds, |row| row.get::<_, Option<i64>>(0))
         };
         Ok(edge("min")?.zip(edge("max")?))
+    }
+
+    /// Since when there are counts, unless there are for as long as anything was watched.
+    fn counts_from(&self) -> rusqlite::Result<Option<Wall>> {
+        let first = self.targets.values().filter_map(|target| target.watched.first()).map(|span| span.from).min();
+        let sql = "SELECT min(minute) FROM (SELECT min(minute) AS minute FROM minute UNION ALL SELECT min(minute) FROM pending)";
+        let oldest: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0))?;
+        let missing = |(oldest, first): &(Wall, Wall)| *oldest - *first > FIRST_COUNT;
+        Ok(oldest.map(Wall::from_nanos).zip(first).filter(missing).map(|(oldest, _)| oldest))
     }
 
     fn read_pending(&mut self) -> rusqlite::Result<()> {
@@ -247,13 +269,29 @@ impl Reader<'_> {
     }
 }
 
-fn last_run(conn: &Connection) -> rusqlite::Result<Option<LastRun>> {
-    let sql = "SELECT (SELECT min(began) FROM run), until, ended IS NOT NULL FROM run ORDER BY id DESC LIMIT 1";
+fn last_run(conn: &Connection, query: &Query) -> rusqlite::Result<Option<LastRun>> {
     let of = |row: &Row<'_>| {
-        let (began, until) = (Wall::from_nanos(row.get(0)?), Wall::from_nanos(row.get(1)?));
-        Ok(LastRun { began, until, has_ended: row.get(2)? })
+        let until = Wall::from_nanos(row.get(0)?);
+        Ok(LastRun { began: until, until, has_ended: row.get(1)? })
     };
-    conn.query_row(sql, [], of).optional()
+    let sql = "SELECT until, ended IS NOT NULL FROM run ORDER BY id DESC LIMIT 1";
+    let Some(last) = conn.query_row(sql, [], of).optional()? else { return Ok(None) };
+    let began = first_watch(conn, query)?.map_or(last.began, Wall::from_nanos);
+    Ok(Some(LastRun { began, ..last }))
+}
+
+/// When what is asked for was watched first. Before that pingtest was but starting, or had no such target.
+fn first_watch(conn: &Connection, query: &Query) -> rusqlite::Result<Option<i64>> {
+    let first = match &query.target {
+        None => "(SELECT max(run.began, min(watch.began)) FROM watch WHERE watch.run = run.id)",
+        Some(_) => {
+            "(SELECT max(run.began, min(watch.began)) FROM watch JOIN target ON target.id = watch.target
+              WHERE target.name = ?1 AND watch.run = run.id)"
+        }
+    };
+    let sql =
+        format!("SELECT {first} AS first FROM run WHERE first IS NOT NULL AND ?1 IS ?1 ORDER BY run.began LIMIT 1");
+    conn.query_row(&sql, [&query.target], |row| row.get(0)).optional()
 }
 
 /// The two columns that bound a table's row: it cannot reach beyond its run, and without an end it lasts as long.

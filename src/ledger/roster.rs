@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::carry::Known;
 use super::counts::{Count, Losses, Tally};
+use super::store::has_been_up;
 use crate::monitor::finding::{Finding, Gap, What};
-use crate::monitor::outage::{Carried, Outage, State};
+use crate::monitor::outage::{Outage, State};
 use crate::monitor::target::{Label, Name};
 use crate::monitor::time::Wall;
 
@@ -33,6 +35,8 @@ pub(super) struct Entry {
 struct Standing {
     watched: Option<Wall>,
     state: Option<State>,
+    /// Since when at the latest it has been up, in an outage or not.
+    known: Option<Wall>,
     outage: Option<Outage>,
     gap: Option<(Wall, Gap)>,
 }
@@ -62,30 +66,39 @@ impl Roster {
         next
     }
 
-    /// What a verdict adds, and to which target; `None` where it adds nothing, [`Unknown`] where nobody has heard of the target.
-    pub(super) fn count(&mut self, tally: &Tally) -> Result<Option<(usize, Count)>, Unknown> {
+    /// What a verdict adds, and to which target; [`Unknown`] where nobody has heard of the target.
+    pub(super) fn count(&mut self, tally: &Tally, mut add: impl FnMut(usize, Count)) -> Result<(), Unknown> {
         let &number = self.by_name.get(&tally.name).ok_or(Unknown)?;
-        Ok(self.entries[number].losses.count(tally).map(|count| (number, count)))
+        self.entries[number].losses.count(tally, |count| add(number, count));
+        Ok(())
     }
 
-    /// Hears of a finding as it comes, before it is in the file.
-    pub(super) fn hear(&mut self, finding: &Finding) {
+    /// Hears of a finding as it comes, before it is in the file; what is known of its target's losses then is all there will be.
+    pub(super) fn hear(&mut self, finding: &Finding, mut add: impl FnMut(usize, Count)) {
         let number = self.enter(&finding.target);
         if finding.what == What::Watched {
             // The numbers of its probes begin with 1 again.
-            self.entries[number].losses.forget();
+            self.entries[number].losses.forget(|count| add(number, count));
+        }
+    }
+
+    /// There are no further verdicts.
+    pub(super) fn end(&mut self, mut add: impl FnMut(usize, Count)) {
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            entry.losses.forget(|count| add(number, count));
         }
     }
 
     /// What an earlier process knew of its targets is how they stand.
-    pub(super) fn carry(&mut self, configured: &[Label], carried: &[Carried]) {
+    pub(super) fn carry(&mut self, configured: &[Label], carried: &[Known]) {
         for label in configured {
             self.enter(label);
         }
-        for known in carried {
-            if let Some(&number) = self.by_label.get(&(known.name.clone(), known.host.clone())) {
+        for Known { carried, has_been_up } in carried {
+            if let Some(&number) = self.by_label.get(&(carried.name.clone(), carried.host.clone())) {
                 let standing = &mut self.entries[number].standing;
-                (standing.state, standing.outage) = (Some(known.state), known.outage.clone());
+                (standing.state, standing.outage) = (Some(carried.state), carried.outage.clone());
+                standing.known = has_been_up.then_some(carried.until);
             }
         }
     }
@@ -106,6 +119,11 @@ impl Roster {
     /// The state that a target has before this process has found out one.
     pub(super) fn state(&self, number: usize) -> Option<State> {
         self.entries[number].standing.state
+    }
+
+    /// Since when at the latest it has been up, as far as that is in the file.
+    pub(super) fn known(&self, number: usize) -> Option<Wall> {
+        self.entries[number].standing.known
     }
 
     /// A finding is in the file.
@@ -141,7 +159,10 @@ impl Standing {
         match &finding.what {
             What::Watched => self.watched = Some(finding.at),
             What::Unwatched => *self = Self::default(),
-            What::StateChanged { to, .. } => self.state = Some(*to),
+            What::StateChanged { to, .. } => {
+                self.state = Some(*to);
+                self.known = self.known.or(self.watched.filter(|_| has_been_up(*to)));
+            }
             What::OutageBegan(outage) | What::OutageAmended(outage) | What::OutageEnded(outage) => {
                 let is_last = self.outage.as_ref().is_none_or(|last| last.began.at <= outage.began.at);
                 if is_last {
@@ -150,7 +171,9 @@ impl Standing {
             }
             What::GapBegan { from, why } => self.gap = Some((*from, *why)),
             What::GapEnded { .. } => self.gap = None,
-            What::FirstReply(_) | What::AddressChanged { .. } => {}
+            What::FirstReply(_) if self.known < self.watched && self.known.is_some() => {}
+            What::FirstReply(_) => self.known = Some(finding.at),
+            What::AddressChanged { .. } => {}
         }
     }
 }

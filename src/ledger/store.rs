@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 
-use super::carry;
+use super::carry::{self, Known};
 use super::counts::{Count, Minutes, pack};
 use super::error::Error;
 use super::history::Probes;
@@ -14,7 +14,7 @@ use super::roster::Roster;
 use super::row::{self, signed};
 use super::schema;
 use crate::monitor::finding::{Finding, What};
-use crate::monitor::outage::{Carried, State};
+use crate::monitor::outage::State;
 use crate::monitor::sketch::Sketch;
 use crate::monitor::target::Label;
 use crate::monitor::time::Wall;
@@ -67,7 +67,7 @@ impl Store {
         configured: &[Label],
         now: Wall,
         version: &str,
-    ) -> Result<(Self, Vec<Carried>), Error> {
+    ) -> Result<(Self, Vec<Known>), Error> {
         let mut conn = schema::open_to_write(path)?;
         let (run, carried) =
             begin(&mut conn, run, configured, now, version).map_err(|error| Error::sqlite(path, error))?;
@@ -77,6 +77,11 @@ impl Store {
 
     pub(super) fn run(&self) -> Run {
         self.run
+    }
+
+    /// Its device and inode, as it was opened.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
     }
 
     /// Whether the file in the directory is still the one that is open.
@@ -140,7 +145,7 @@ fn begin(
     configured: &[Label],
     now: Wall,
     version: &str,
-) -> rusqlite::Result<(Run, Vec<Carried>)> {
+) -> rusqlite::Result<(Run, Vec<Known>)> {
     if let Some(run) = run
         && is_there(conn, run)?
     {
@@ -266,7 +271,7 @@ fn execute(statement: &mut Statement<'_>, minute: i64, target: i64, probes: &Pro
         signed(probes.sent),
         signed(probes.lost),
         signed(probes.late),
-        signed(probes.loss_periods),
+        probes.loss_periods,
         probes.loss_distances.to_bytes(),
         probes.rtt.to_bytes(),
     ])
@@ -283,10 +288,18 @@ pub(super) fn probes_of(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Resu
         sent: number(0)?,
         lost: number(1)?,
         late: number(2)?,
-        loss_periods: number(3)?,
+        loss_periods: row.get(first + 3)?,
         loss_distances: sketch(4)?,
         rtt: sketch(5)?,
     })
+}
+
+/// Whether a target in this state is up, or was before. Behind its parent or paused it may not have been.
+pub(super) fn has_been_up(state: State) -> bool {
+    match state {
+        State::Up | State::Degraded | State::Down => true,
+        State::Unknown | State::Suspect | State::Behind | State::Paused => false,
+    }
 }
 
 /// Writes findings within a transaction.
@@ -299,6 +312,7 @@ struct Pen<'tx> {
     abandon_others: Statement<'tx>,
     state: Statement<'tx>,
     watch_state: Statement<'tx>,
+    first_reply: Statement<'tx>,
     gap: Statement<'tx>,
     end_gap: Statement<'tx>,
     address: Statement<'tx>,
@@ -310,18 +324,29 @@ impl<'tx> Pen<'tx> {
     fn new(tx: &'tx Transaction<'_>, run: i64) -> rusqlite::Result<Self> {
         Ok(Self {
             run,
-            watch: tx.prepare("INSERT INTO watch (target, run, began, state) VALUES (?1, ?2, ?3, ?4)")?,
+            watch: tx.prepare("INSERT INTO watch (target, run, began, state, known) VALUES (?1, ?2, ?3, ?4, ?5)")?,
             unwatch: tx.prepare("UPDATE watch SET until = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL")?,
             outage: tx.prepare(row::UPSERT)?,
-            abandon: tx
-                .prepare("UPDATE outage SET abandoned = 1 WHERE target = ?1 AND ended IS NULL AND abandoned = 0")?,
+            abandon: tx.prepare(
+                "UPDATE outage SET abandoned = 1, lasted = max(lasted, ?2 - began)
+                 WHERE target = ?1 AND ended IS NULL AND abandoned = 0",
+            )?,
             abandon_others: tx.prepare(
                 "UPDATE outage SET abandoned = 1 WHERE target = ?1 AND ended IS NULL AND abandoned = 0 AND began <> ?2",
             )?,
             state: tx.prepare("INSERT INTO state (target, at, state) VALUES (?1, ?2, ?3)")?,
-            watch_state: tx.prepare("UPDATE watch SET state = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL")?,
+            watch_state: tx.prepare(
+                "UPDATE watch SET state = ?3, known = coalesce(known, iif(?4, began, NULL)) WHERE target = ?1 AND run = ?2 AND until IS NULL",
+            )?,
+            first_reply: tx.prepare(
+                // Not where it is known from an earlier process.
+                "UPDATE watch SET known = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL AND coalesce(known >= began, 1)",
+            )?,
             gap: tx.prepare("INSERT INTO gap (target, run, began, why) VALUES (?1, ?2, ?3, ?4)")?,
-            end_gap: tx.prepare("UPDATE gap SET until = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL")?,
+            end_gap: tx.prepare(
+                // By those that are open: a target may have thousands that are not.
+                "UPDATE gap INDEXED BY gap_open SET until = ?3 WHERE target = ?1 AND run = ?2 AND until IS NULL",
+            )?,
             address: tx.prepare("INSERT INTO address (target, at, old, new) VALUES (?1, ?2, ?3, ?4)")?,
             let_go: BTreeSet::new(),
         })
@@ -333,18 +358,20 @@ impl<'tx> Pen<'tx> {
         let (run, at) = (self.run, finding.at.as_nanos());
         match &finding.what {
             What::Watched => {
-                let state = roster.state(number).filter(|_| !self.let_go.contains(&number)).map(State::word);
-                self.watch.execute(params![target, run, at, state])?;
+                let goes_on = !self.let_go.contains(&number);
+                let state = roster.state(number).filter(|_| goes_on).map(State::word);
+                let known = roster.known(number).filter(|_| goes_on).map(Wall::as_nanos);
+                self.watch.execute(params![target, run, at, state, known])?;
             }
             What::Unwatched => {
                 self.unwatch.execute([target, run, at])?;
                 self.end_gap.execute([target, run, at])?;
-                self.abandon.execute([target])?;
+                self.abandon.execute([target, at])?;
                 self.let_go.insert(number);
             }
             What::StateChanged { to, .. } => {
                 self.state.execute(params![target, at, to.word()])?;
-                self.watch_state.execute(params![target, run, to.word()])?;
+                self.watch_state.execute(params![target, run, to.word(), has_been_up(*to)])?;
             }
             What::OutageBegan(outage) => {
                 row::upsert(&mut self.outage, target, outage)?;
@@ -363,8 +390,10 @@ impl<'tx> Pen<'tx> {
             What::AddressChanged { old, new } => {
                 self.address.execute(params![target, at, row::text(*old), row::text(*new)])?;
             }
-            // The state changes as well, and that is kept.
-            What::FirstReply(_) => {}
+            // It had lost probes before: until now it was never up.
+            What::FirstReply(_) => {
+                self.first_reply.execute([target, run, at])?;
+            }
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::queue::{self, Inbox, Queue};
 use super::schema::beside;
 use super::writer::Thread;
 use super::*;
-use crate::monitor::finding::{Finding, Gap, What};
+use crate::monitor::finding::{Finding, FirstReply, Gap, What};
 use crate::monitor::outage::{Bound, Carried, Cause, Outage, State};
 use crate::monitor::record::{Answer, AnswerKind, Event, Record};
 use crate::monitor::sample::IcmpError;
@@ -121,7 +121,7 @@ impl Bench {
             Box::new(move |notice| heard.borrow_mut().push(notice)) as Ear,
         );
         let labels: Vec<Label> = names.iter().map(|name| label(name, "host")).collect();
-        let carried = thread.begin(&labels);
+        let carried = thread.begin(&labels, Duration::ZERO);
         let (queue, inbox) = queue::new();
         Life { thread, inbox, queue, carried, clock: Rc::clone(&self.clock) }
     }
@@ -386,8 +386,12 @@ fn minutes_are_kept_for_their_time_and_outages_for_ever() {
         life.turn(minute * 60);
     }
     (0..20).for_each(|turn| life.turn(3600 + 240 + turn));
-    let history = bench.read(3860);
+    assert_eq!(only(&bench.read(3860)).probes.sent, 10, "the clock may have been set, and may be set back");
+    assert_eq!(bench.read(3860).counts_from, None);
+    (20..680).for_each(|turn| life.turn(3600 + 240 + turn / 12));
+    let history = bench.read(3895);
     assert_eq!(only(&history).probes.sent, 6, "minutes 4 to 9 are younger than an hour");
+    assert_eq!(history.counts_from, Some(at(240)));
     assert_eq!(only(&history).outages.len(), 1);
 }
 
@@ -461,11 +465,7 @@ fn set_aside(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_broken_ledger_is_moved_aside_when_it_is_opened() {
     type Damage = fn(&Path);
-    let damages: [Damage; 3] = [
-        break_it,
-        |path| fs::write(path, "not a database at all, but long enough to be read as one".repeat(100)).unwrap(),
-        |path| fs::write(path, &fs::read(path).unwrap()[..8192]).unwrap(),
-    ];
+    let damages: [Damage; 2] = [break_it, |path| fs::write(path, &fs::read(path).unwrap()[..8192]).unwrap()];
     for damage in damages {
         let bench = Bench::new();
         let mut life = bench.begin(0, &["a"]);
@@ -503,13 +503,17 @@ fn a_ledger_that_breaks_while_it_is_written_is_begun_anew_with_what_is_open() {
     assert_eq!(target.gaps.len(), 1);
 }
 
-/// In place, as a broken disk does; SQLite looks at the file again because its change counter is another.
 fn break_it_under_sqlite(path: &Path) {
+    break_from(path, 4096);
+}
+
+/// In place, as a broken disk does; SQLite looks at the file again because its change counter is another.
+fn break_from(path: &Path, from: u64) {
     use std::os::unix::fs::FileExt;
     let size = fs::metadata(path).unwrap().len();
     // Through SQLite's back, on a descriptor that is never closed: closing it would let go of SQLite's own locks (fcntl_locking(2)).
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at(&vec![0xa5; (size - 4096) as usize], 4096).unwrap();
+    file.write_all_at(&vec![0xa5; (size - from) as usize], from).unwrap();
     std::mem::forget(file);
 }
 
@@ -594,6 +598,37 @@ fn somebody_elses_database_is_left_as_it_is() {
     bench.begin(0, &["a"]).end(1);
     assert!(bench.heard()[0].contains("Foreign"), "{:?}", bench.heard());
     assert_eq!(fs::read(bench.path()).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_database_is_left_as_it_is_and_told_once() {
+    for precious in
+        ["somebody's notes, longer than the header of a database has to be. ".repeat(100), "short".to_owned()]
+    {
+        let bench = Bench::new();
+        fs::create_dir(bench.path().parent().unwrap()).unwrap();
+        fs::write(bench.path(), &precious).unwrap();
+        let mut life = bench.begin(0, &["a"]);
+        life.watched(0, &["a"]);
+        (1..40).for_each(|second| life.turn(second));
+        assert_eq!(bench.heard().len(), 1, "{:?}", bench.heard());
+        assert!(bench.heard()[0].contains("Foreign"), "{:?}", bench.heard());
+        assert_eq!(fs::read_to_string(bench.path()).unwrap(), precious);
+        assert!(set_aside(bench.path().parent().unwrap()).is_empty());
+    }
+}
+
+#[test]
+fn a_ledger_of_this_process_is_moved_aside_whatever_it_has_become() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.turn(1);
+    life.thread.store().unwrap().checkpoint();
+    break_from(&bench.path(), 0);
+    (2..30).for_each(|second| life.turn(second));
+    assert_eq!(set_aside(bench.path().parent().unwrap()).len(), 1, "{:?}", bench.heard());
+    assert_eq!(only(&bench.read(30)).watched, [span(3, 29)]);
 }
 
 #[test]
@@ -771,4 +806,197 @@ fn a_ledger_as_version_one_left_it_is_read_and_goes_on() {
     assert_eq!(life.carried.len(), 1);
     assert_eq!(life.carried[0].outage.as_ref().unwrap().cause, Cause::NotResolved("no such name".into()));
     assert!(bench.heard().is_empty(), "{:?}", bench.heard());
+}
+
+#[test]
+fn losses_in_a_row_are_one_period_although_some_are_known_at_once() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    // Every fourth by an ICMP error, the others when their timeout is over.
+    let verdict = |seq: i64| (if seq % 4 == 0 { seq } else { seq + 2 }, seq);
+    let mut verdicts: Vec<(i64, i64)> = (1..=60).map(verdict).collect();
+    verdicts.sort_unstable();
+    for (second, seq) in verdicts {
+        life.queue.record(&lost(second, "a", seq as u64));
+    }
+    life.end(63);
+    let probes = only(&bench.read(63)).probes.clone();
+    assert_eq!((probes.lost, probes.loss_periods), (60, 1));
+    assert_eq!((probes.loss_distances.count(), probes.loss_distances.quantile(1.0)), (59, Some(1)));
+}
+
+#[test]
+fn a_clock_that_is_a_year_ahead_for_a_while_costs_no_minute() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    for second in 0..700 {
+        life.queue.record(&reply(second, "a", second as u64 + 1, 500));
+        life.turn(second);
+    }
+    (0..30).for_each(|second| life.turn(365 * 86_400 + second));
+    (730..740).for_each(|second| life.turn(second));
+    assert_eq!(only(&bench.read(740)).probes.sent, 700);
+}
+
+#[test]
+fn an_outage_whose_losses_were_all_taken_back_was_none() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.finding(9, "a", What::OutageEnded(outage(5, Some(9))));
+    life.finding(10, "a", What::OutageAmended(Outage { lost: 0, ..outage(5, Some(9)) }));
+    life.finding(20, "a", What::OutageBegan(Outage { lost: 0, ..outage(15, None) }));
+    life.end(20);
+    let began: Vec<Wall> = only(&bench.read(20)).outages.iter().map(|outage| outage.began).collect();
+    assert_eq!(began, [at(15)], "one that lasts may have more losses still");
+}
+
+fn first_reply() -> What {
+    What::FirstReply(FirstReply { seq: 7, after: Duration::from_secs(6), lost: 6, hint: None })
+}
+
+#[test]
+fn a_target_whose_first_probe_is_answered_was_up_from_the_beginning() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.turn(1);
+    life.finding(2, "a", What::StateChanged { from: State::Unknown, to: State::Up });
+    life.end(9);
+    assert!(only(&bench.read(9)).never_up.is_empty());
+}
+
+#[test]
+fn a_target_is_never_up_until_it_answers_and_not_again_after_a_restart() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a", "dead"]);
+    life.watched(0, &["a", "dead"]);
+    life.finding(7, "a", What::StateChanged { from: State::Unknown, to: State::Up });
+    life.finding(7, "a", first_reply());
+    life.finding(9, "a", What::OutageBegan(outage(8, None)));
+    life.finding(9, "a", What::StateChanged { from: State::Up, to: State::Down });
+    life.turn(10);
+    drop(life);
+    // The carried state may be the only one for ever.
+    let mut life = bench.begin(20, &["a", "dead"]);
+    life.watched(20, &["a", "dead"]);
+    life.turn(30);
+    // Let go and taken up again, it begins anew.
+    life.finding(40, "a", What::Unwatched);
+    life.finding(50, "a", What::Watched);
+    life.end(60);
+    let history = bench.read(60);
+    assert_eq!(history.targets[0].never_up, [span(0, 7), span(50, 60)]);
+    assert_eq!(history.targets[1].never_up, [span(0, 10), span(20, 60)]);
+}
+
+#[test]
+fn neither_being_behind_nor_a_pause_ends_with_the_process() {
+    for (before, last, carried, never_up) in [
+        (State::Up, State::Behind, Some(State::Up), vec![]),
+        (State::Up, State::Degraded, Some(State::Up), vec![]),
+        (State::Up, State::Paused, Some(State::Paused), vec![]),
+        (State::Unknown, State::Paused, Some(State::Paused), vec![span(0, 3), span(5, 9)]),
+        (State::Unknown, State::Unknown, None, vec![span(0, 3), span(5, 9)]),
+    ] {
+        let bench = Bench::new();
+        let mut life = bench.begin(0, &["a"]);
+        life.watched(0, &["a"]);
+        life.finding(1, "a", What::StateChanged { from: State::Unknown, to: before });
+        life.finding(2, "a", What::StateChanged { from: before, to: last });
+        life.turn(3);
+        drop(life);
+        let mut life = bench.begin(5, &["a"]);
+        assert_eq!(life.carried.first().map(|known| known.state), carried, "{before} {last}");
+        life.watched(5, &["a"]);
+        life.end(9);
+        assert_eq!(only(&bench.read(9)).never_up, never_up, "{before} {last}");
+    }
+}
+
+#[test]
+fn a_pause_in_an_outage_is_carried_over_with_it() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.finding(3, "a", What::OutageBegan(outage(2, None)));
+    life.finding(3, "a", What::StateChanged { from: State::Up, to: State::Down });
+    life.finding(4, "a", What::StateChanged { from: State::Down, to: State::Paused });
+    life.turn(5);
+    drop(life);
+    let known = bench.begin(6, &["a"]).carried.remove(0);
+    assert_eq!((known.state, known.outage), (State::Paused, Some(outage(2, None))));
+}
+
+#[test]
+fn a_ledger_that_another_process_is_about_to_let_go_of_is_waited_for() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    life.finding(9, "a", What::OutageBegan(outage(5, None)));
+    life.end(10);
+    let lock = super::place::Lock::take(&bench.path()).unwrap();
+    let settings = Settings { path: bench.path(), keep_minutes: Duration::from_secs(3600), version: "1.2.3" };
+    let (ready, go) = std::sync::mpsc::channel();
+    let started = std::thread::spawn(move || {
+        ready.send(()).unwrap();
+        Ledger::spawn(settings, &[label("a", "host")], || at(12), |_| {}).unwrap().carried
+    });
+    go.recv().unwrap();
+    drop(lock);
+    assert_eq!(started.join().unwrap().len(), 1);
+}
+
+#[test]
+fn what_was_open_in_a_ledger_opened_late_ends_unseen_with_its_process() {
+    let bench = Bench::new();
+    let mut first = bench.begin(0, &["a"]);
+    first.watched(0, &["a"]);
+    first.finding(9, "a", What::OutageBegan(outage(5, None)));
+    first.turn(10);
+    let mut second = bench.begin(12, &["a"]);
+    first.turn(14);
+    drop(first);
+    second.watched(12, &["a"]);
+    (15..40).for_each(|at| second.turn(at));
+    let history = bench.read(40);
+    let [outage] = only(&history).outages.as_slice() else { panic!("{history:?}") };
+    assert_eq!((outage.ended, outage.is_abandoned, outage.lasted), (None, true, Duration::from_secs(9)));
+}
+
+#[test]
+fn nobody_is_told_of_the_future_nor_of_the_time_before_the_first_watch() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a", "b"]);
+    life.watched(2, &["a"]);
+    life.watched(5, &["b"]);
+    life.turn(10);
+    let asked = |until, target: Option<&str>, now| {
+        let target = target.map(str::to_owned);
+        let history = read(&bench.path(), &Query { until, target, ..query(now) }).unwrap();
+        (history.from, history.until)
+    };
+    assert_eq!(asked(None, None, 11), (at(2), at(10)));
+    assert_eq!(asked(Some(at(999)), Some("b"), 11), (at(5), at(10)));
+    assert_eq!(asked(Some(at(999)), None, 100), (at(2), at(100)), "it does not run any more");
+    assert_eq!(asked(Some(at(8)), None, 11), (at(2), at(8)));
+}
+
+/// Each statement that looks a target up among all there ever was of it, or all there is of others.
+#[test]
+fn nothing_is_searched_from_end_to_end_for_one_target() {
+    let bench = Bench::new();
+    bench.begin(0, &["a"]).end(1);
+    let conn = rusqlite::Connection::open(bench.path()).unwrap();
+    for (sql, index) in [
+        ("UPDATE gap INDEXED BY gap_open SET until = 1 WHERE target = 1 AND run = 1 AND until IS NULL", "gap_open"),
+        ("SELECT old FROM address WHERE at BETWEEN 1 AND 2 AND address.target IN (1) ORDER BY id", "address_of_target"),
+        ("SELECT min(watch.began) FROM watch WHERE watch.run = 1", "watch_of_run"),
+        ("UPDATE watch SET state = 'up' WHERE target = 1 AND run = 1 AND until IS NULL", "watch_of_target"),
+    ] {
+        let plan: String = conn.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();
+        assert!(plan.starts_with("SEARCH") && plan.contains(index), "{sql}: {plan}");
+    }
 }

@@ -5,8 +5,10 @@
 
 use std::mem;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::carry::Known;
 use super::counts::{Count, Minutes, Tally, minute_of};
 use super::error::{Cure, Error};
 use super::place::{self, Lock};
@@ -21,12 +23,19 @@ use crate::monitor::time::Wall;
 
 /// Time between two writings: with the writing itself, a killed process loses less than a second.
 const EVERY: Duration = Duration::from_millis(900);
+/// Time until a ledger that another process holds is tried again at the start.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Writings that pass until a ledger that could not be opened is tried again: ten seconds.
 const REOPEN_AFTER: u32 = 11;
 /// Writings between two looks whether the file is still where it was.
 const LOOK_EVERY: u32 = 11;
 /// Writings between two words about a queue that overflows: a minute.
 const TELL_EVERY: u32 = 67;
+/// A clock that goes further between two writings was set.
+const LEAP: Duration = Duration::from_secs(60);
+/// Old minutes are deleted only where the clock has not been set for so many writings, ten minutes: one that is a year ahead for a while,
+/// before it is told the time, would make all of them old.
+const STEADY: u32 = 667;
 /// Findings written in one transaction: a fifth of a second's work.
 const AT_A_TIME: usize = 10_000;
 /// Verdicts that may wait for a disk one by one: 5 MB.
@@ -43,6 +52,8 @@ pub(super) struct Thread<C, N> {
     store: Option<Store>,
     /// What this process is called in the file it wrote last.
     run: Option<Run>,
+    /// The file it wrote last, by device and inode.
+    written: Option<(u64, u64)>,
     roster: Roster,
     /// Findings that are not in the file yet.
     findings: Vec<Finding>,
@@ -56,6 +67,9 @@ pub(super) struct Thread<C, N> {
     /// Writings to go until the ledger is opened again.
     reopen_in: u32,
     turn: u32,
+    /// The time of day at the last writing, and for how many the clock has not been set.
+    last: Wall,
+    steady: u32,
     /// What found no room in the queue and was not told of yet.
     behind: Dropped,
     /// Writings to go until it is told of.
@@ -71,6 +85,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             lock: None,
             store: None,
             run: None,
+            written: None,
             roster: Roster::default(),
             findings: Vec::new(),
             counts: Vec::new(),
@@ -79,18 +94,26 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             is_failing: false,
             reopen_in: 0,
             turn: 0,
+            last: Wall::default(),
+            steady: 0,
             behind: Dropped::default(),
             quiet_for: 0,
         }
     }
 
-    /// Opens the ledger for the first time; nothing is carried over where that fails.
-    pub(super) fn begin(&mut self, configured: &[Label]) -> Vec<Carried> {
-        let now = (self.clock)();
-        match self.open(configured, now) {
-            Ok(carried) => {
-                self.roster.carry(configured, &carried);
-                carried
+    /// Opens the ledger for the first time, with as much `patience` for another process to let go of it; nothing is carried over where
+    /// that fails.
+    pub(super) fn begin(&mut self, configured: &[Label], patience: Duration) -> Vec<Carried> {
+        let deadline = now() + patience;
+        let mut opened = self.open(configured, (self.clock)());
+        while opened.as_ref().is_err_and(Error::is_busy) && now() < deadline {
+            pause();
+            opened = self.open(configured, (self.clock)());
+        }
+        match opened {
+            Ok(known) => {
+                self.roster.carry(configured, &known);
+                known.into_iter().map(|known| known.carried).collect()
             }
             Err(error) => {
                 self.fail(error);
@@ -141,20 +164,21 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     }
 
     fn count(&mut self, tally: &Tally) {
-        match self.roster.count(tally) {
-            Ok(Some((target, count))) => {
-                let minute = minute_of(tally.at);
-                self.minutes.add(minute, target, count);
-                self.counts.push((minute, target, count));
-            }
-            Ok(None) => {}
+        let minute = minute_of(tally.at);
+        let Self { roster, minutes, counts, .. } = self;
+        let add = |target, count| {
+            minutes.add(minute, target, count);
+            counts.push((minute, target, count));
+        };
+        if roster.count(tally, add).is_err() {
             // Its finding found no room.
-            Err(_) => self.given_up.probes += 1,
+            self.given_up.probes += 1;
         }
     }
 
     fn hear(&mut self, finding: Finding) {
-        self.roster.hear(&finding);
+        let minute = minute_of(finding.at);
+        self.roster.hear(&finding, |target, count| self.minutes.add(minute, target, count));
         if self.findings.len() < FINDINGS {
             self.findings.push(finding);
         } else {
@@ -166,6 +190,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     /// still, which are written when they are over: only a killed process would lose them.
     fn write_all(&mut self) {
         let now = (self.clock)();
+        let is_set = (now - self.last).max(self.last - now) > LEAP;
+        (self.last, self.steady) = (now, if is_set { 0 } else { self.steady.saturating_add(1) });
         match self.reopened(now).and_then(|()| self.write(now, Sign::OfLife)) {
             Ok(()) => self.recover(),
             Err(Trouble::Waiting) => {}
@@ -190,12 +216,12 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             self.reopen_in -= 1;
             return Err(Trouble::Waiting);
         }
-        // What is carried over now is known too late: whoever went on anew has begun anew.
+        // What is carried over now is known too late: whoever went on anew has begun anew, and nobody saw the end of what was open.
         self.open(&[], now)?;
         Ok(())
     }
 
-    fn open(&mut self, configured: &[Label], now: Wall) -> Result<Vec<Carried>, Error> {
+    fn open(&mut self, configured: &[Label], now: Wall) -> Result<Vec<Known>, Error> {
         self.reopen_in = REOPEN_AFTER;
         if self.lock.is_none() {
             self.lock = Some(Lock::take(&self.settings.path)?);
@@ -215,17 +241,24 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             self.findings.extend(rest);
         }
         self.run = Some(store.run());
+        self.written = store.identity();
         self.store = Some(store);
         self.reopen_in = 0;
         Ok(carried)
     }
 
-    fn try_open(&self, configured: &[Label], now: Wall) -> Result<(Store, Vec<Carried>), Error> {
+    fn try_open(&self, configured: &[Label], now: Wall) -> Result<(Store, Vec<Known>), Error> {
         Store::open(&self.settings.path, self.run, configured, now, self.settings.version)
     }
 
+    /// Only what is known to have been a database: a path mistyped may be anybody's file.
     fn set_aside(&self, error: Error, now: Wall) -> Result<(), Error> {
-        let to = place::set_aside(&self.settings.path, now)?;
+        let path = &self.settings.path;
+        let is_own = self.written.is_some() && place::identity(path) == self.written;
+        if !is_own && !place::begins_as_database(path) {
+            return Err(Error::Foreign { path: path.clone() });
+        }
+        let to = place::set_aside(path, now)?;
         (self.notify)(Notice::SetAside { to, error });
         Ok(())
     }
@@ -246,7 +279,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         store.write_second(&self.roster, &second, sign)?;
         over.into_iter().for_each(|minute| self.minutes.remove(minute));
         self.counts.clear();
-        if sign == Sign::OfLife {
+        if sign == Sign::OfLife && self.steady >= STEADY {
             store.prune(minute_of(now - self.settings.keep_minutes))?;
         }
         Ok(())
@@ -254,6 +287,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     fn finish(mut self) {
         let now = (self.clock)();
+        self.roster.end(|target, count| self.minutes.add(minute_of(now), target, count));
         self.reopen_in = 0;
         match self.reopened(now).and_then(|()| self.write(now, Sign::OfEnd)) {
             Ok(()) => self.recover(),
@@ -327,6 +361,14 @@ impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "at the start, for two seconds at most: nothing is probed yet, and a lock sends no word"
+)]
+fn pause() {
+    thread::sleep(AGAIN_AFTER);
 }
 
 #[expect(clippy::disallowed_methods, reason = "paces writings and labels nothing, so no clock need agree with it")]

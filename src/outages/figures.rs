@@ -23,9 +23,9 @@ pub struct Figures {
     pub down: Duration,
     /// Outages that touch the time.
     pub outages: usize,
-    /// The longest of them, as it is listed.
+    /// The longest of them, as much of it as was measured.
     pub longest: Option<Duration>,
-    /// Mean time to repair: how long those that are over lasted.
+    /// Mean time to repair: how long those that are over lasted, as far as it was measured.
     pub mttr: Option<Duration>,
     /// Mean time between failures: measured time up for each outage.
     pub mtbf: Option<Duration>,
@@ -38,6 +38,8 @@ pub struct Figures {
 pub enum Why {
     /// Pingtest did not run, or not with this target.
     NotWatched,
+    /// It had not answered once since it was watched.
+    NeverUp,
     /// It did, but could not.
     Gap(Gap),
 }
@@ -47,6 +49,7 @@ impl Why {
     pub fn word(self) -> &'static str {
         match self {
             Self::NotWatched => "not_watched",
+            Self::NeverUp => "never_up",
             Self::Gap(gap) => gap.word(),
         }
     }
@@ -55,22 +58,34 @@ impl Why {
 impl Figures {
     /// The figures of a target in a history.
     pub fn of(target: &TargetHistory, history: &History) -> Self {
-        let measured = measured(target);
-        let outages: Vec<Span> = target.outages.iter().map(|outage| extent(outage, target, history)).collect();
-        let down = total(&common(&united(outages), &measured));
-        let (all, time) = (total(&measured), history.until - history.from);
-        let ended: Vec<_> = target.outages.iter().filter(|outage| outage.ended.is_some()).collect();
+        Self::covering(target, history, &Coverage::of(target))
+    }
+
+    /// The same, where its coverage is known.
+    pub fn covering(target: &TargetHistory, history: &History, coverage: &Coverage) -> Self {
+        let measured = &coverage.measured;
+        let outages: Vec<Span> = target.outages.iter().map(|outage| extent(outage, history)).collect();
+        let lengths: Vec<Duration> = outages.iter().map(|outage| coverage.measured_in(*outage)).collect();
+        let down = total(&common(&united(outages), measured));
+        let (all, time) = (total(measured), history.until - history.from);
+        let is_over = |(outage, length): (&PastOutage, &Duration)| outage.ended.map(|_| *length);
+        let over: Vec<Duration> = target.outages.iter().zip(&lengths).filter_map(is_over).collect();
         Self {
             time,
             measured: all,
-            not_measured: not_measured(target, history),
+            not_measured: coverage.unmeasured_in(Span { from: history.from, until: history.until.max(history.from) }),
             down,
             outages: target.outages.len(),
-            longest: target.outages.iter().map(|outage| length(outage, target, history)).max(),
-            mttr: mean(ended.iter().map(|outage| outage.lasted).sum(), ended.len()),
+            longest: lengths.into_iter().max(),
+            mttr: mean(over.iter().sum(), over.len()),
             mtbf: mean(all - down, target.outages.len()),
-            rhythm: rhythm::find(&events(target), &measured, history.until),
+            rhythm: rhythm::find(&events(target), measured, history.until),
         }
+    }
+
+    /// Whether it did not answer once in the time, as far as anybody looked.
+    pub fn was_never_up(&self) -> bool {
+        self.measured == Duration::ZERO && self.not_measured.iter().any(|(why, _)| *why == Why::NeverUp)
     }
 
     /// The share of the measured time in which it was up, 0 to 1; `None` where nothing was measured.
@@ -85,65 +100,101 @@ impl Figures {
     }
 }
 
-/// When a target was measured: watched, and no gap. Sorted and apart.
+/// When a target was measured: watched, up once before, and no gap. Sorted and apart.
 pub fn measured(target: &TargetHistory) -> Vec<Span> {
-    let gaps = united(target.gaps.iter().map(|(gap, _)| *gap).collect());
-    without(&united(target.watched.clone()), &gaps)
+    let gaps = target.gaps.iter().map(|(gap, _)| *gap);
+    without(&united(target.watched.clone()), &united(gaps.chain(target.never_up.iter().copied()).collect()))
 }
 
 /// From when to when an outage is known to have lasted.
-pub fn extent(outage: &PastOutage, target: &TargetHistory, history: &History) -> Span {
-    let written = outage.began + outage.lasted;
-    let until = match (outage.ended, outage.is_abandoned) {
-        (Some(ended), _) => ended,
-        (None, true) => target
-            .watched
-            .iter()
-            .find(|span| span.until >= written)
-            .map_or(written, |span| if span.from <= written { span.until } else { written }),
-        (None, false) if history.is_live => history.until,
-        (None, false) => written,
+pub fn extent(outage: &PastOutage, history: &History) -> Span {
+    let until = match outage.ended {
+        Some(ended) => ended,
+        None if history.is_live && !outage.is_abandoned => history.until,
+        None => outage.began + outage.lasted,
     };
     Span { from: outage.began, until: until.max(outage.began) }
 }
 
 /// How long an outage lasted: by clocks that nobody sets where it is over, up to the end of what is known where it is not.
-pub fn length(outage: &PastOutage, target: &TargetHistory, history: &History) -> Duration {
+pub fn length(outage: &PastOutage, history: &History) -> Duration {
     match outage.ended {
         Some(_) => outage.lasted,
-        None => outage.lasted.max(span_length(&extent(outage, target, history))),
+        None => outage.lasted.max(span_length(&extent(outage, history))),
     }
 }
 
-/// How much of an outage falls to which reason not to measure, longest first.
-pub fn unmeasured_in(extent: Span, target: &TargetHistory) -> Vec<(Why, Duration)> {
-    reasons(&[extent], target)
+/// What of a target was measured and what was not, by reason: looked into once for each outage, of which there may be thousands.
+#[derive(Debug)]
+pub struct Coverage {
+    watched: Vec<Span>,
+    never_up: Vec<Span>,
+    gaps: Vec<(Span, Gap)>,
+    /// Of each gap, the latest end up to it: gaps are sorted by their beginnings, and may overlap.
+    latest: Vec<Wall>,
+    measured: Vec<Span>,
 }
 
-fn not_measured(target: &TargetHistory, history: &History) -> Vec<(Why, Duration)> {
-    reasons(&[Span { from: history.from, until: history.until.max(history.from) }], target)
-}
-
-/// How much of some stretches was not measured, by reason. Where gaps overlap, the time belongs to the one that began first.
-fn reasons(stretches: &[Span], target: &TargetHistory) -> Vec<(Why, Duration)> {
-    let watched = united(target.watched.clone());
-    let mut rest = common(stretches, &watched);
-    let mut by_gap = [Duration::ZERO; Gap::ALL.len()];
-    for (span, gap) in &target.gaps {
-        // Gaps are sorted: what lies before this one is no other's.
-        let at = rest.partition_point(|stretch| stretch.until <= span.from);
-        rest.drain(..at);
-        let before = total(&rest);
-        rest = without(&rest, &[*span]);
-        let place = Gap::ALL.iter().position(|one| one == gap).unwrap_or_default();
-        by_gap[place] += before - total(&rest);
+impl Coverage {
+    /// That of a target.
+    pub fn of(target: &TargetHistory) -> Self {
+        let later = |latest: &mut Wall, (gap, _): &(Span, Gap)| {
+            *latest = gap.until.max(*latest);
+            Some(*latest)
+        };
+        let first = target.gaps.first().map_or(Wall::default(), |(gap, _)| gap.until);
+        Self {
+            watched: united(target.watched.clone()),
+            never_up: united(target.never_up.clone()),
+            gaps: target.gaps.clone(),
+            latest: target.gaps.iter().scan(first, later).collect(),
+            measured: measured(target),
+        }
     }
-    let not_watched = total(&without(stretches, &watched));
-    let gaps = Gap::ALL.into_iter().map(Why::Gap).zip(by_gap);
-    let mut reasons: Vec<_> = std::iter::once((Why::NotWatched, not_watched)).chain(gaps).collect();
-    reasons.retain(|(_, time)| *time > Duration::ZERO);
-    reasons.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-    reasons
+
+    /// How much of a stretch was measured.
+    pub fn measured_in(&self, stretch: Span) -> Duration {
+        total(&common(&[stretch], touched(&self.measured, stretch)))
+    }
+
+    /// How much of a stretch was not, by reason, longest first. Where gaps overlap, the time belongs to the one that began first.
+    pub fn unmeasured_in(&self, stretch: Span) -> Vec<(Why, Duration)> {
+        let watched = touched(&self.watched, stretch);
+        let mut rest = common(&[stretch], watched);
+        let mut by_gap = [Duration::ZERO; Gap::ALL.len()];
+        for (span, gap) in self.gaps_in(stretch) {
+            // What lies before this one is no other's.
+            let at = rest.partition_point(|stretch| stretch.until <= span.from);
+            rest.drain(..at);
+            let before = total(&rest);
+            rest = without(&rest, &[*span]);
+            let place = Gap::ALL.iter().position(|one| one == gap).unwrap_or_default();
+            by_gap[place] += before - total(&rest);
+        }
+        let gaps: Vec<Span> = self.gaps_in(stretch).iter().map(|(gap, _)| *gap).collect();
+        let never_up = without(touched(&self.never_up, stretch), &united(gaps));
+        let never_up = total(&common(&common(&[stretch], watched), &never_up));
+        let not_watched = total(&without(&[stretch], watched));
+        let gaps = Gap::ALL.into_iter().map(Why::Gap).zip(by_gap);
+        let mut reasons = vec![(Why::NotWatched, not_watched), (Why::NeverUp, never_up)];
+        reasons.extend(gaps);
+        reasons.retain(|(_, time)| *time > Duration::ZERO);
+        reasons.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+        reasons
+    }
+
+    fn gaps_in(&self, stretch: Span) -> &[(Span, Gap)] {
+        let from = self.latest.partition_point(|latest| *latest <= stretch.from);
+        let until = self.gaps.partition_point(|(gap, _)| gap.from < stretch.until);
+        self.gaps.get(from..until).unwrap_or_default()
+    }
+}
+
+/// Those of sorted stretches that may share some time with one.
+fn touched(spans: &[Span], stretch: Span) -> &[Span] {
+    let from = spans.partition_point(|span| span.until <= stretch.from);
+    let until = spans.partition_point(|span| span.from < stretch.until);
+    spans.get(from..until).unwrap_or_default()
 }
 
 /// Outages as the search for a rhythm sees them.

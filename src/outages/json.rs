@@ -32,6 +32,7 @@ where
         from: stamp(report.history.from),
         until: stamp(report.history.until),
         live: report.history.is_live,
+        counts_from: report.history.counts_from.map(stamp),
         targets: report.rows.iter().map(|row| target(report, row, zone)).collect(),
     };
     serde_json::to_writer(&mut *out, &object)?;
@@ -43,6 +44,7 @@ struct Object {
     from: String,
     until: String,
     live: bool,
+    counts_from: Option<String>,
     targets: Vec<Target>,
 }
 
@@ -63,7 +65,7 @@ struct Target {
     lost: u64,
     late: u64,
     loss: Option<f64>,
-    loss_periods: u64,
+    loss_periods: i64,
     loss_distance: Option<Distance>,
     rtt_ms: Option<Rtt>,
     rhythm: Option<Recurring>,
@@ -149,7 +151,7 @@ where
         lost: probes.lost,
         late: probes.late,
         loss: loss(probes),
-        loss_periods: probes.loss_periods,
+        loss_periods: probes.loss_periods.max(0),
         loss_distance: distance(&probes.loss_distances),
         rtt_ms: rtt(&probes.rtt),
         rhythm: figures.rhythm.as_ref().map(|rhythm| recurring(rhythm, zone)),
@@ -166,7 +168,7 @@ where
         began_earliest: outage.began_earliest.map(stamp),
         ended: outage.ended.map(stamp),
         ended_earliest: outage.ended_earliest.map(stamp),
-        lasted_s: seconds(figures::length(outage, row.target, report.history)),
+        lasted_s: seconds(figures::length(outage, report.history)),
         unmeasured_s: seconds(report.unmeasured(row, outage).0),
         cause: clean(&outage.cause),
         detail: outage.detail.as_deref().map(clean),

@@ -7,7 +7,8 @@
 //!
 //! Outages that come in bursts, or at some hours only, make differences agree without any timer. Therefore what is found is held
 //! against the same outages with each stretch of up-time blurred by up to a factor of two: that keeps bursts, heavy tails and hours in
-//! which nothing was measured, and destroys every rhythm. A rhythm must beat all of these.
+//! which nothing was measured, and destroys every rhythm. And it is held against the same outages at about their hours on other days,
+//! since those that come in the evenings only are about a day apart without any timer. A rhythm must beat all of these.
 //!
 //! It knows instants only: neither targets nor time zones.
 
@@ -39,6 +40,8 @@ const LEAST_SHARE: f64 = 1.0 / 3.0;
 const WITNESS: Duration = Duration::from_secs(60);
 /// Held against so many histories without a rhythm, all of which it must beat: half a per cent of chance.
 const SURROGATES: u64 = 199;
+/// Periods longer than this, in seconds, may come from hours of the day, and are held against as many histories with the same hours.
+const NEARLY_A_DAY: f64 = 0.75 * 86_400.0;
 /// Kinds whose scores are in this proportion, or nearer to one, are as likely as each other.
 const TIE: f64 = 0.8;
 /// A timer that is met as exactly as this, as a part of it, is no chance.
@@ -95,7 +98,7 @@ pub struct Rhythm {
     pub last: Wall,
     /// When the next one is to be expected; `None` where that has passed without an outage, or one lasts.
     pub next: Option<Wall>,
-    /// What such a period is typical of.
+    /// What such a period is typical of, where half of the outages fit at least.
     pub known: Option<&'static str>,
 }
 
@@ -113,10 +116,12 @@ pub fn find(events: &[Event], measured: &[Span], until: Wall) -> Option<Rhythm> 
     let peaks = peaks(&beats, &mut scan);
     let (kind, peak) = likelier(peaks)?;
     let mut surrogates = Surrogates::new(&beats, measured);
-    let is_beaten = (0..SURROGATES).any(|seed| {
-        let rivals = self::peaks(surrogates.draw(seed), &mut scan);
+    let mut beats_ours = |rival: &[Beat]| {
+        let rivals = self::peaks(rival, &mut scan);
         rivals.iter().flatten().any(|(_, rival)| rival.score >= peak.score)
-    });
+    };
+    let is_of_hours = peak.period > NEARLY_A_DAY && (0..SURROGATES).any(|seed| beats_ours(surrogates.draw_days(seed)));
+    let is_beaten = is_of_hours || (0..SURROGATES).any(|seed| beats_ours(surrogates.draw(seed)));
     if is_beaten { None } else { told(kind, peak, &beats, until, resolution) }
 }
 
@@ -243,7 +248,7 @@ fn told(kind: Kind, peak: Peak, beats: &[Beat], until: Wall, resolution: Duratio
         of: beats.len(),
         last: wall(last),
         next: next(kind, peak.period, last, beats, seconds(until)).map(wall),
-        known: known(kind, peak.period),
+        known: known(kind, peak.period, resolution).filter(|_| 2 * fitting.len() >= beats.len()),
     })
 }
 
@@ -323,12 +328,12 @@ const TIMERS: [(f64, &str, &str); 11] = [
     (604_800.0, "a lease or lifetime of 604,800 s", "something weekly, such as a scheduled job"),
 ];
 
-/// How exactly a known timer must be met, as a part of it and in seconds: its other side may start it a little earlier or later.
-const KNOWN_WITHIN: (f64, f64) = (0.01, 10.0);
+/// A known timer must be met within [`TIMER_HIT`], or as exactly as onsets are known, but never further off than this part of it.
+const KNOWN_WITHIN: f64 = 0.01;
 
-fn known(kind: Kind, period: f64) -> Option<&'static str> {
-    let (part, least) = KNOWN_WITHIN;
-    let (_, renewal, clock) = TIMERS.iter().find(|(timer, ..)| (period - timer).abs() <= (timer * part).max(least))?;
+fn known(kind: Kind, period: f64, resolution: Duration) -> Option<&'static str> {
+    let within = |timer: f64| (timer * TIMER_HIT).max(resolution.as_secs_f64().min(timer * KNOWN_WITHIN));
+    let (_, renewal, clock) = TIMERS.iter().find(|(timer, ..)| (period - timer).abs() <= within(*timer))?;
     Some(match kind {
         Kind::Renewal => renewal,
         Kind::Clock => clock,

@@ -19,6 +19,8 @@ use crate::monitor::finding::Gap;
 const STAMP: &str = "%F %T";
 /// An instant that is expected: nobody knows it to the second.
 const ABOUT: &str = "%F %H:%M";
+/// Targets that are named in a line.
+const NAMED: usize = 8;
 /// A clock whose period is as near to this is daily.
 const DAY: Duration = Duration::from_secs(86_400);
 const DAILY_WITHIN: Duration = Duration::from_secs(60);
@@ -34,20 +36,24 @@ where
     let history = report.history;
     let (from, until) = (instant(history.from, STAMP, zone), instant(history.until, STAMP, zone));
     if report.rows.iter().all(|row| row.figures.measured == Duration::ZERO) && report.outages().next().is_none() {
-        return writeln!(out, "nothing was measured between {from} and {until}");
+        writeln!(out, "nothing was measured between {from} and {until}")?;
+        return never_up(report, out);
     }
     if report.outages().next().is_none() {
-        return quiet(report, out);
+        return quiet(report, zone, out);
     }
     write_table(&list(report, zone), out)?;
     writeln!(out)?;
     let shown: Vec<_> = report.rows.iter().filter(|row| report.is_single || row.figures.outages > 0).collect();
     writeln!(out, "{from} to {until}, {}:", duration(history.until - history.from))?;
     write_table(&table(report, &shown), out)?;
-    let others = report.rows.len() - shown.len();
-    if others > 0 {
+    since(report, zone, out)?;
+    let is_quiet = |row: &&Row| row.figures.outages == 0 && !row.figures.was_never_up();
+    let others = report.rows.iter().filter(is_quiet).count();
+    if others > 0 && !report.is_single {
         writeln!(out, "{} without outages", counted(others, "target"))?;
     }
+    never_up(report, out)?;
     let told = shown.iter().filter_map(|row| Some((row, row.figures.rhythm?)));
     for (at, (row, rhythm)) in told.enumerate() {
         let (name, sentence) = (report.name(row), sentence(&rhythm, zone));
@@ -57,7 +63,10 @@ where
 }
 
 /// All there is to say where there was no outage.
-fn quiet(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+fn quiet<Z: TimeZone>(report: &Report, zone: &Z, out: &mut dyn Write) -> io::Result<()>
+where
+    Z::Offset: Display,
+{
     let time: Duration = report.rows.iter().map(|row| row.figures.time).sum();
     let measured: Duration = report.rows.iter().map(|row| row.figures.measured).sum();
     let of =
@@ -65,7 +74,32 @@ fn quiet(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let share = percent_left(time.saturating_sub(measured), time);
     let long = duration(report.history.until - report.history.from);
     writeln!(out, "no outages{of}; measured {share} of {long}")?;
-    if report.is_single { report.rows.iter().try_for_each(|row| details(row, out)) } else { Ok(()) }
+    never_up(report, out)?;
+    if report.is_single {
+        since(report, zone, out)?;
+        report.rows.iter().try_for_each(|row| details(row, out))?;
+    }
+    Ok(())
+}
+
+/// Where counts by the minute do not reach back to the beginning.
+fn since<Z: TimeZone>(report: &Report, zone: &Z, out: &mut dyn Write) -> io::Result<()>
+where
+    Z::Offset: Display,
+{
+    report.history.counts_from.map_or(Ok(()), |from| writeln!(out, "loss since {}", instant(from, ABOUT, zone)))
+}
+
+/// Targets that have no figures, because nobody knows whether there is anything to answer.
+fn never_up(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<&Row> = report.rows.iter().filter(|row| row.figures.was_never_up()).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = rows.iter().take(NAMED).map(|row| report.name(row)).collect();
+    let more = if rows.len() > NAMED { ", …" } else { "" };
+    let were = if rows.len() == 1 { "was" } else { "were" };
+    writeln!(out, "{} {were} never up: {}{more}", counted(rows.len(), "target"), names.join(", "))
 }
 
 /// The outages of all targets, the newest last.
@@ -80,7 +114,7 @@ where
         vec![
             instant(outage.began, STAMP, zone),
             outage.ended.map_or_else(|| report.open_word(outage).to_owned(), |ended| instant(ended, STAMP, zone)),
-            lasted(report, row, outage),
+            lasted(report, outage),
             report.name(row),
             format!("{}{}", cause(outage), notes(report, row, outage)),
         ]
@@ -88,8 +122,8 @@ where
     std::iter::once(heading).chain(outages.into_iter().map(line)).collect()
 }
 
-fn lasted(report: &Report, row: &Row, outage: &PastOutage) -> String {
-    let length = duration(figures::length(outage, row.target, report.history));
+fn lasted(report: &Report, outage: &PastOutage) -> String {
+    let length = duration(figures::length(outage, report.history));
     let began = outage.began_earliest.map(|earliest| outage.began - earliest);
     let ended = outage.ended.zip(outage.ended_earliest).map(|(ended, earliest)| ended - earliest);
     match began.max(ended) {
@@ -130,7 +164,7 @@ fn notes(report: &Report, row: &Row, outage: &PastOutage) -> String {
         note("a new ICMP identifier helped".to_owned());
     }
     if outage.ended.is_none() && outage.is_abandoned {
-        note("nobody saw its end: the target was removed".to_owned());
+        note("nobody saw its end".to_owned());
     } else if outage.ended.is_none() && !report.history.is_live {
         note("pingtest does not run".to_owned());
     }
@@ -141,6 +175,7 @@ fn notes(report: &Report, row: &Row, outage: &PastOutage) -> String {
 fn past(why: Why) -> &'static str {
     match why {
         Why::NotWatched => "pingtest was stopped",
+        Why::NeverUp => "it had never been up",
         Why::Gap(Gap::Suspended) => "the system was suspended",
         Why::Gap(Gap::Stalled) => "pingtest stood still",
         Why::Gap(Gap::NotSent) => "nothing could be sent",
@@ -210,18 +245,21 @@ fn details(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     write!(out, ", {} loss", loss(probes))?;
     if probes.loss_periods > 0 {
         let mean = probes.lost as f64 / probes.loss_periods as f64;
-        write!(out, ", in {} (RFC 3357), {mean:.1} each", counted_u64(probes.loss_periods, "loss period"))?;
+        write!(
+            out,
+            ", in {} (RFC 3357), {mean:.1} each",
+            counted(usize::try_from(probes.loss_periods).unwrap_or_default(), "loss period")
+        )?;
     }
     writeln!(out)?;
+    if let [Some(p10), Some(median), Some(p90)] = [0.1, 0.5, 0.9].map(|share| probes.loss_distances.quantile(share)) {
+        writeln!(out, "loss distance p10/median/p90 = {p10}/{median}/{p90} probes")?;
+    }
     let quantiles = [0.5, 0.9, 0.99, 1.0].map(|share| probes.rtt.quantile(share));
     if let [Some(median), Some(p90), Some(p99), Some(max)] = quantiles.map(|rtt| rtt.map(milliseconds)) {
         writeln!(out, "rtt median/p90/p99/max = {median}/{p90}/{p99}/{max} ms")?;
     }
     Ok(())
-}
-
-fn counted_u64(count: u64, word: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), word)
 }
 
 /// Two figures more than a sketch has are enough.
@@ -262,9 +300,9 @@ impl Report<'_> {
 
     /// How much of an outage was not measured, and why as far as the time shown tells.
     pub(super) fn unmeasured(&self, row: &Row, outage: &PastOutage) -> (Duration, Vec<(Why, Duration)>) {
-        let extent = figures::extent(outage, row.target, self.history);
+        let extent = figures::extent(outage, self.history);
         let (from, until) = (extent.from.max(self.history.from), extent.until.min(self.history.until));
-        let reasons = figures::unmeasured_in(Span { from, until: until.max(from) }, row.target);
+        let reasons = row.coverage.unmeasured_in(Span { from, until: until.max(from) });
         let seen: Duration = reasons.iter().map(|(_, time)| *time).sum();
         (outage.unmeasured.max(seen), reasons)
     }

@@ -18,16 +18,19 @@ CREATE TABLE target (
     UNIQUE (name, host)
 ) STRICT;
 
--- When a target was watched; without `until`, as long as the run. `state` is the last one known in that time.
+-- When a target was watched; without `until`, as long as the run. `state` is the last one known in that time. It was up, or had been,
+-- from `known` on, the beginning where its first probe was answered: without, it never was.
 CREATE TABLE watch (
     id      INTEGER PRIMARY KEY,
     target  INTEGER NOT NULL REFERENCES target,
     run     INTEGER NOT NULL REFERENCES run,
     began   INTEGER NOT NULL,
     until   INTEGER,
+    known   INTEGER,
     state   TEXT
 ) STRICT;
 CREATE INDEX watch_of_target ON watch (target, run);
+CREATE INDEX watch_of_run ON watch (run, began);
 
 -- When a target was not measured although watched; without `until`, as long as the run.
 CREATE TABLE gap (
@@ -39,6 +42,7 @@ CREATE TABLE gap (
     why     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX gap_of_target ON gap (target, run);
+CREATE INDEX gap_open ON gap (target) WHERE until IS NULL;
 
 -- An outage. Without `ended` it lasts, unless it is `abandoned`: then nobody will see its end.
 CREATE TABLE outage (
@@ -83,6 +87,7 @@ CREATE TABLE address (
     old     TEXT NOT NULL,
     new     TEXT NOT NULL
 ) STRICT;
+CREATE INDEX address_of_target ON address (target, at);
 
 -- Counts of a target in the minute that begins at `minute`. Sorted by time first: so ten thousand targets' rows of a minute are
 -- written, and deleted one day, as neighbours.

@@ -19,16 +19,19 @@ CREATE TABLE target (
     UNIQUE (name, host)
 ) STRICT;
 
--- When a target was watched; without `until`, as long as the run. `state` is the last one known in that time.
+-- When a target was watched; without `until`, as long as the run. `state` is the last one known in that time. It was up, or had been,
+-- from `known` on, the beginning where its first probe was answered: without, it never was.
 CREATE TABLE watch (
     id      INTEGER PRIMARY KEY,
     target  INTEGER NOT NULL REFERENCES target,
     run     INTEGER NOT NULL REFERENCES run,
     began   INTEGER NOT NULL,
     until   INTEGER,
+    known   INTEGER,
     state   TEXT
 ) STRICT;
 CREATE INDEX watch_of_target ON watch (target, run);
+CREATE INDEX watch_of_run ON watch (run, began);
 
 -- When a target was not measured although watched; without `until`, as long as the run.
 CREATE TABLE gap (
@@ -40,6 +43,7 @@ CREATE TABLE gap (
     why     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX gap_of_target ON gap (target, run);
+CREATE INDEX gap_open ON gap (target) WHERE until IS NULL;
 
 -- An outage. Without `ended` it lasts, unless it is `abandoned`: then nobody will see its end.
 CREATE TABLE outage (
@@ -84,6 +88,7 @@ CREATE TABLE address (
     old     TEXT NOT NULL,
     new     TEXT NOT NULL
 ) STRICT;
+CREATE INDEX address_of_target ON address (target, at);
 
 -- Counts of a target in the minute that begins at `minute`. Sorted by time first: so ten thousand targets' rows of a minute are
 -- written, and deleted one day, as neighbours.
@@ -112,7 +117,7 @@ PRAGMA application_id = 1346981447;
 PRAGMA user_version = 1;
 INSERT INTO run (id, began, until, version, boot_id, ended) VALUES (1, 1740000000000000000, 1740000090000000000, '0.1.0', NULL, NULL);
 INSERT INTO target (id, name, host) VALUES (1, 'a', 'host');
-INSERT INTO watch (target, run, began, until, state) VALUES (1, 1, 1740000000000000000, NULL, 'down');
+INSERT INTO watch (target, run, began, until, known, state) VALUES (1, 1, 1740000000000000000, NULL, 1740000001000000000, 'down');
 INSERT INTO outage (target, began, began_earliest, lasted, unmeasured, cause, detail, first_seq, lost, fragments, new_ids, new_id_helped, behind)
     VALUES (1, 1740000070000000000, 1740000069000000000, 20000000000, 0, 'not_resolved', 'no such name', 71, 20, 1, 0, 0, 0);
 INSERT INTO minute VALUES (1740000000000000000, 1, 2, 0, 0, 0, x'', x'3F02');

@@ -1,4 +1,5 @@
-//! Histories like a given one, but without a rhythm: every stretch of up-time and every outage is blurred.
+//! Histories like a given one, but without a rhythm: every stretch of up-time and every outage is blurred; or outages change places with
+//! those of other days, each at about its hour.
 //!
 //! Blurring goes by the time that was measured, so that a nightly stop of the daemon stays where it is: it must not make a rhythm
 //! that only the original has. Chance comes from a seed, so that the same history has the same verdict for ever.
@@ -9,9 +10,15 @@ use crate::ledger::history::Span;
 /// A stretch is made shorter or longer by up to this factor.
 const BLUR: f64 = 2.0;
 
+/// Seconds in a day, of which hours are counted. Which hour is midnight does not matter.
+const DAY: f64 = 86_400.0;
+/// An outage on another day comes up to so many seconds earlier or later: more than a timer is off, and less than people are.
+const BLUR_OF_HOUR: f64 = 1_200.0;
+
 /// Draws histories.
 #[derive(Debug)]
 pub(super) struct Surrogates {
+    beats: Vec<Beat>,
     /// First onset, in seconds measured.
     start: f64,
     /// How long each outage lasted, and how long it was up before the next, in seconds measured.
@@ -35,6 +42,7 @@ impl Surrogates {
             (ended - began, onset(at + 1).map_or(0.0, |next| (next - ended).max(0.0)))
         };
         Self {
+            beats: beats.to_vec(),
             start: onset(0).unwrap_or(0.0),
             stretches: beats.iter().enumerate().map(stretch).collect(),
             is_recovered: beats.iter().map(|beat| beat.recovery.is_some()).collect(),
@@ -63,6 +71,30 @@ impl Surrogates {
             at += up * scale;
             self.drawn.push(Beat { onset, recovery: is_recovered.then_some(recovery) });
         }
+        &self.drawn
+    }
+
+    /// The history of a seed in which outages have changed places with others of other days, each at about its hour. It has the hours
+    /// and the days of the original, and no period but what those make by themselves: who fails in the evenings only does so about a
+    /// day apart.
+    pub(super) fn draw_days(&mut self, seed: u64) -> &[Beat] {
+        let mut chance = Chance::new(seed);
+        let noon = self.beats.first().map_or(0.0, |beat| beat.onset);
+        // Hours are those around the first outage, lest a job at midnight has two.
+        let day = |beat: &Beat| ((beat.onset - noon) / DAY).round() * DAY;
+        let mut days: Vec<f64> = self.beats.iter().map(day).collect();
+        for last in (1..days.len()).rev() {
+            days.swap(last, ((last + 1) as f64 * chance.draw()) as usize);
+        }
+        self.drawn.clear();
+        for (beat, new) in self.beats.iter().zip(days) {
+            let onset = beat.onset - day(beat) + new + BLUR_OF_HOUR * (2.0 * chance.draw() - 1.0);
+            // Where that was not measured, nobody would have seen it.
+            let onset = if self.clock.is_measured(onset) { onset } else { beat.onset };
+            let recovery = beat.recovery.map(|recovery| recovery - beat.onset + onset);
+            self.drawn.push(Beat { onset, recovery });
+        }
+        self.drawn.sort_unstable_by(|one, other| one.onset.total_cmp(&other.onset));
         &self.drawn
     }
 }
@@ -95,6 +127,11 @@ impl Measured {
         let after = self.spans.partition_point(|(from, ..)| *from <= at);
         let Some(&(from, until, shown)) = after.checked_sub(1).and_then(|at| self.spans.get(at)) else { return 0.0 };
         shown + at.min(until) - from
+    }
+
+    fn is_measured(&self, at: f64) -> bool {
+        let after = self.spans.partition_point(|(from, ..)| *from <= at);
+        after.checked_sub(1).is_some_and(|before| at < self.spans[before].1)
     }
 
     /// When it shows so much; not before `place`.
@@ -141,6 +178,20 @@ mod tests {
         let mut surrogates = Surrogates::new(&beats, &measured);
         for seed in 0..100 {
             assert!(surrogates.draw(seed).iter().all(|beat| beat.onset % 1_000.0 <= 300.0));
+        }
+    }
+
+    #[test]
+    fn an_outage_on_another_day_keeps_its_hour_and_is_measured() {
+        let measured: Vec<_> = (0..30).map(|day| span(day * 86_400 + 28_800, day * 86_400 + 64_800)).collect();
+        let beats: Vec<_> = (0..10).map(|at| f64::from(at) * DAY + 30_000.0).collect();
+        let beats: Vec<_> = beats.iter().map(|&onset| Beat { onset, recovery: Some(onset + 20.0) }).collect();
+        let mut surrogates = Surrogates::new(&beats, &measured);
+        for seed in 0..100 {
+            let drawn = surrogates.draw_days(seed);
+            assert!(drawn.iter().all(|beat| (beat.onset % DAY - 30_000.0).abs() <= BLUR_OF_HOUR));
+            assert!(drawn.iter().all(|beat| beat.recovery.is_some_and(|end| (end - beat.onset - 20.0).abs() < 1e-3)));
+            assert!(drawn.is_sorted_by(|one, other| one.onset <= other.onset));
         }
     }
 
