@@ -317,13 +317,13 @@ impl Health {
                 self.standing = Standing::Down;
                 self.outage = Some(Box::new(Course::restored(outage, unseen, carried.until, now)));
             }
-            (None, State::Up | State::Degraded | State::Suspect) => {
+            (None, State::Up | State::Degraded | State::Suspect | State::Paused) => {
                 let sent = Stamp { mono: Mono::default(), wall: carried.until - unjudged };
                 self.standing = Standing::Up;
                 self.is_unproven = true;
                 self.answered = Some(Answered { seq: 0, sent });
             }
-            (None, State::Unknown | State::Down | State::Behind | State::Paused) => {}
+            (None, State::Unknown | State::Down | State::Behind) => {}
         }
     }
 }
