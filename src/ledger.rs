@@ -70,6 +70,12 @@ pub enum Notice {
         /// What was given up meanwhile.
         given_up: Dropped,
     },
+    /// Its file was moved, deleted or put in place of another by somebody else, so that what is there now is gone on with, or a new one
+    /// begun. What was in the former one since the last look, and all if it was deleted, is missing.
+    TakenAway {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// It was broken. It was moved out of the way, and a fresh one is begun.
     SetAside {
         /// Where the broken one is.

@@ -78,7 +78,7 @@ fn hear_of_ledger(notice: &ledger::Notice, health: &mut Health) {
             add(&mut health.not_written, dropped.findings);
         }
         Notice::Behind { dropped, .. } => add(&mut health.not_written, dropped.findings),
-        Notice::SetAside { .. } => {}
+        Notice::SetAside { .. } | Notice::TakenAway { .. } => {}
     }
 }
 

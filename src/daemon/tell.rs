@@ -73,6 +73,10 @@ fn tell_of_ledger(notice: &ledger::Notice) {
         Notice::Recovered { path, given_up } => {
             info!("the ledger {} is written again{}", path.display(), missing(given_up));
         }
+        Notice::TakenAway { path } => error!(
+            "the ledger {} was moved or deleted by somebody else; what is there now is gone on with, and what was in it may be missing",
+            path.display()
+        ),
         Notice::SetAside { to, error } => {
             error!("the ledger was broken ({error}); it was moved to {}, and a new one is begun", to.display());
         }

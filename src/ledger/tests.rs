@@ -526,7 +526,12 @@ fn a_ledger_that_is_deleted_is_begun_anew() {
     for suffix in ["", "-wal", "-shm"] {
         fs::remove_file(beside(&bench.path(), suffix)).unwrap();
     }
-    (2..30).for_each(|second| life.turn(second));
+    fs::remove_file(beside(&bench.path(), ".lock")).unwrap();
+    life.turn(2);
+    assert_eq!(bench.heard().len(), 1, "{:?}", bench.heard());
+    assert!(bench.heard()[0].starts_with("TakenAway"), "{:?}", bench.heard());
+    assert!(beside(&bench.path(), ".lock").exists(), "no second process may come in");
+    (3..30).for_each(|second| life.turn(second));
     assert_eq!(only(&bench.read(30)).watched.len(), 1);
 }
 

@@ -27,8 +27,6 @@ const EVERY: Duration = Duration::from_millis(900);
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Writings that pass until a ledger that could not be opened is tried again: ten seconds.
 const REOPEN_AFTER: u32 = 11;
-/// Writings between two looks whether the file is still where it was.
-const LOOK_EVERY: u32 = 11;
 /// Writings between two words about a queue that overflows: a minute.
 const TELL_EVERY: u32 = 67;
 /// A clock that goes further between two writings was set.
@@ -66,7 +64,6 @@ pub(super) struct Thread<C, N> {
     is_failing: bool,
     /// Writings to go until the ledger is opened again.
     reopen_in: u32,
-    turn: u32,
     /// The time of day at the last writing, and for how many the clock has not been set.
     last: Wall,
     steady: u32,
@@ -93,7 +90,6 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             given_up: Dropped::default(),
             is_failing: false,
             reopen_in: 0,
-            turn: 0,
             last: Wall::default(),
             steady: 0,
             behind: Dropped::default(),
@@ -135,7 +131,6 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     /// Takes what waits and writes it.
     pub(super) fn turn(&mut self, inbox: &Inbox) {
-        self.turn = self.turn.wrapping_add(1);
         self.take_all(inbox);
         self.write_all();
         self.tell_of_drops();
@@ -204,9 +199,10 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     }
 
     fn reopened(&mut self, now: Wall) -> Result<(), Trouble> {
-        let is_look = self.turn.is_multiple_of(LOOK_EVERY);
-        if is_look && self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
-            self.store = None;
+        if self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
+            (self.notify)(Notice::TakenAway { path: self.settings.path.clone() });
+            // Its lock may have been taken away with it.
+            (self.store, self.lock) = (None, None);
             self.reopen_in = 0;
         }
         if self.store.is_some() {
