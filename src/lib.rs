@@ -3,9 +3,10 @@
 //! # The way of the data
 //!
 //! ```text
-//!  config ─► targets ─► schedule ─► icmp ─► sample ─► inflight ─┬─► window ─► summary
-//!                          ▲                                    └─► record ─► sink ─► file, standard output
-//!  clock ─► Now ───────────┘                                                            └─► rotated, packed, deleted by the keeper
+//!  config ─► targets ─► schedule ─► icmp ─► sample ─► inflight ─┬─► window ─► summary, status
+//!                          ▲                                    ├─► record ─► sink ─► file, standard output
+//!                          │                                    │                       └─► rotated, packed, deleted by the keeper
+//!  clock ─► Now ───────────┘                                    └─► health ─► finding ─► ledger, hooks
 //! ```
 //!
 //! Data go one way. Nothing upstream ever waits for anything downstream: every record goes through a bounded queue, and a full
@@ -29,6 +30,7 @@
 //! | [`resolve`] | names to addresses, on threads of its own |
 //! | [`sink`] | records → lines → files, on a thread of its own; behind it the keeper, which packs and deletes what was rotated |
 //! | [`config`] | files as written → settings as used, or every problem at once |
+//! | [`ledger`] | findings and counts → SQLite, on a thread of its own; and back, as the history of a time |
 //! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
 //! | [`limits`] | the limits that the process was started with, for those it starts |
@@ -37,7 +39,8 @@
 //! | `memory` | what is no longer needed, back to the system |
 //! | `printable` | text of others, fit for a terminal |
 //!
-//! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else.
+//! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else; whether losses are an outage, in
+//! `monitor::health`; whose, in `monitor::kin`.
 //!
 //! Outside of it, `tests/scenarios` plays the rules in virtual time, `tests/real` the whole program with real packets, and
 //! `tests/proofs` holds what it writes against the journal of `tests/simnet`, a network that lies on command.

@@ -17,6 +17,8 @@ pub(super) struct Roster {
     /// Whose a name is: of several targets of a name the last one watched.
     by_name: HashMap<Name, usize>,
     by_label: HashMap<(Name, String), usize>,
+    /// With whom the next writing of losses begins.
+    turn: usize,
 }
 
 /// One target.
@@ -28,6 +30,25 @@ pub(super) struct Entry {
     pub(super) key: Option<i64>,
     losses: Losses,
     standing: Standing,
+    /// The outage that lasts, as heard of, with what was lost in it since.
+    lasting: Option<Lasting>,
+}
+
+/// An outage that lasts, and its losses.
+#[derive(Debug, Clone, Copy)]
+struct Lasting {
+    began: Wall,
+    lost: u64,
+    is_written: bool,
+}
+
+/// How many probes an outage that lasts has lost so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost {
+    number: usize,
+    pub(super) target: i64,
+    pub(super) began: Wall,
+    pub(super) lost: u64,
 }
 
 /// How a target stands, as the file has it.
@@ -62,20 +83,63 @@ impl Roster {
         self.by_label.insert((label.name.clone(), host.clone()), next);
         self.by_name.insert(label.name.clone(), next);
         let (losses, standing) = (Losses::default(), Standing::default());
-        self.entries.push(Entry { label: label.clone(), host, key: None, losses, standing });
+        self.entries.push(Entry { label: label.clone(), host, key: None, losses, standing, lasting: None });
         next
     }
 
     /// What a verdict adds, and to which target; [`Unknown`] where nobody has heard of the target.
     pub(super) fn count(&mut self, tally: &Tally, mut add: impl FnMut(usize, Count)) -> Result<(), Unknown> {
         let &number = self.by_name.get(&tally.name).ok_or(Unknown)?;
-        self.entries[number].losses.count(tally, |count| add(number, count));
+        let Entry { losses, lasting, .. } = &mut self.entries[number];
+        losses.count(tally, |count| {
+            if let (Count::Lost(_), Some(lasting)) = (count, &mut *lasting) {
+                lasting.lost += 1;
+                lasting.is_written = false;
+            }
+            add(number, count);
+        });
         Ok(())
+    }
+
+    /// Losses of outages that last, as far as they are not in the file: at most so many.
+    pub(super) fn unwritten(&self, at_most: usize) -> Vec<Lost> {
+        let (before, from) = self.entries.split_at(self.turn.min(self.entries.len()));
+        let numbered = (self.turn..).zip(from).chain((0..).zip(before));
+        let unwritten = numbered.filter_map(|(number, entry)| {
+            let Lasting { began, lost, .. } = entry.lasting.filter(|lasting| !lasting.is_written)?;
+            Some(Lost { number, target: entry.key?, began, lost })
+        });
+        unwritten.take(at_most).collect()
+    }
+
+    /// These are in the file.
+    pub(super) fn note_written(&mut self, written: &[Lost]) {
+        for lost in written {
+            if let Some(lasting) = &mut self.entries[lost.number].lasting {
+                lasting.is_written = true;
+            }
+            self.turn = lost.number + 1;
+        }
     }
 
     /// Hears of a finding as it comes, before it is in the file; what is known of its target's losses then is all there will be.
     pub(super) fn hear(&mut self, finding: &Finding, mut add: impl FnMut(usize, Count)) {
         let number = self.enter(&finding.target);
+        match &finding.what {
+            What::OutageBegan(outage) | What::OutageAmended(outage) if outage.ended.is_none() => {
+                self.entries[number].lasting =
+                    Some(Lasting { began: outage.began.at, lost: outage.lost, is_written: true });
+            }
+            What::OutageEnded(_) | What::Unwatched => self.entries[number].lasting = None,
+            What::OutageBegan(_)
+            | What::OutageAmended(_)
+            | What::Watched
+            | What::StateChanged { .. }
+            | What::FirstReply(_)
+            | What::AddressChanged { .. }
+            | What::GapBegan { .. }
+            | What::GapEnded { .. } => {}
+        }
         if finding.what == What::Watched {
             // The numbers of its probes begin with 1 again.
             self.entries[number].losses.forget(|count| add(number, count));

@@ -10,7 +10,7 @@ use super::counts::{Count, Minutes, pack};
 use super::error::Error;
 use super::history::Probes;
 use super::place::{boot_id, identity};
-use super::roster::Roster;
+use super::roster::{Lost, Roster};
 use super::row::{self, signed};
 use super::schema;
 use crate::monitor::finding::{Finding, What};
@@ -98,6 +98,24 @@ impl Store {
         let entered = enter(&mut self.conn, roster).map_err(|error| Error::sqlite(&self.path, error))?;
         entered.into_iter().for_each(|(number, key)| roster.set_key(number, key));
         Ok(())
+    }
+
+    /// Writes how much was lost in outages that last, in one transaction.
+    pub(super) fn write_losses(&mut self, lost: &[Lost]) -> Result<(), Error> {
+        let write = |conn: &mut Connection| {
+            let tx = conn.transaction()?;
+            let mut update = tx
+                .prepare("UPDATE outage SET lost = max(lost, ?3) WHERE target = ?1 AND began = ?2 AND ended IS NULL")?;
+            for lost in lost {
+                update.execute([lost.target, lost.began.as_nanos(), signed(lost.lost)])?;
+            }
+            drop(update);
+            tx.commit()
+        };
+        if lost.is_empty() {
+            return Ok(());
+        }
+        write(&mut self.conn).map_err(|error| Error::sqlite(&self.path, error))
     }
 
     /// Writes findings, in one transaction.

@@ -222,6 +222,23 @@ fn what_was_found_out_is_read_back() {
 }
 
 #[test]
+fn what_is_lost_in_an_outage_that_lasts_is_in_the_file_a_second_later() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["a"]);
+    life.watched(0, &["a"]);
+    let down = outage(3, None);
+    let told = down.lost;
+    life.finding(5, "a", What::OutageBegan(down));
+    for seq in 10..17_i64 {
+        life.queue.record(&lost(seq, "a", seq.cast_unsigned()));
+    }
+    life.turn(17);
+    assert_eq!(only(&bench.read(18)).outages[0].lost, told + 7);
+    let after_a_kill = bench.begin_at(&life.copy(&bench), 20, &["a"]);
+    assert_eq!(after_a_kill.carried[0].outage.as_ref().map(|outage| outage.lost), Some(told + 7));
+}
+
+#[test]
 fn a_target_that_is_let_go_leaves_nothing_open() {
     let bench = Bench::new();
     let mut life = bench.begin(0, &["a", "b"]);

@@ -27,6 +27,8 @@ const EVERY: Duration = Duration::from_millis(900);
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Writings that pass until a ledger that could not be opened is tried again: ten seconds.
 const REOPEN_AFTER: u32 = 11;
+/// Outages that last whose losses are written at a time: where more last, each has its turn.
+const LOSSES_AT_A_TIME: usize = 1000;
 /// Writings between two words about a queue that overflows: a minute.
 const TELL_EVERY: u32 = 67;
 /// A clock that goes further between two writings was set.
@@ -268,6 +270,9 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             self.findings.drain(..some).for_each(|finding| self.roster.settle(&finding));
         }
         self.findings.shrink_to(AT_A_TIME);
+        let lost = self.roster.unwritten(LOSSES_AT_A_TIME);
+        store.write_losses(&lost)?;
+        self.roster.note_written(&lost);
         let current = minute_of(now);
         let is_over = |&minute: &i64| sign == Sign::OfEnd || minute != current;
         let over: Vec<i64> = self.minutes.all().into_iter().filter(is_over).collect();

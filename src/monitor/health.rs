@@ -270,7 +270,8 @@ impl Health {
     /// So many are behind this one, or were.
     pub(super) fn handle_behind(&mut self, count: usize) {
         if let Some(course) = self.course() {
-            course.outage.behind = u32::try_from(count).unwrap_or(u32::MAX);
+            // Who is whose child is found out anew at a reload.
+            course.outage.behind = course.outage.behind.max(u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 

@@ -1,9 +1,10 @@
 //! The rules, pure: which probe is due, whose reply came in, what became of each probe, what is to be written down.
 //!
 //! [`Monitor`] routes and owns no rule; the rules stand one to a file: [`schedule`] (when), [`identity`] (whose), [`inflight`]
-//! (what became of it), [`lookup`] (where a name leads), [`window`] (what it adds up to). Nothing here knows a socket, a
-//! file, a thread or a clock: time comes in as an argument, what comes in by `handle_*`, what is to be done by `poll_*`. So a
-//! day of flapping can be played in a millisecond.
+//! (what became of it), [`lookup`] (where a name leads), [`window`] (what it adds up to), `health` and `course` (when losses are an
+//! outage), `kin` (whose it is), `degraded` (what falls short of one), `coverage` (when nothing is measured). Nothing here knows a
+//! socket, a file, a thread or a clock: time comes in as an argument, what comes in by `handle_*`, what is to be done by `poll_*`.
+//! So a day of flapping can be played in a millisecond.
 
 pub mod agenda;
 mod course;
