@@ -10,6 +10,8 @@ use crate::weather::{PATIENT, Weather};
 /// A million probes a second are asked for.
 const OVERLOAD: Weather = Weather { kinds: PATIENT, targets_of_each: 10_000, interval: "10ms" };
 const TIME: Duration = Duration::from_secs(10);
+/// That of [`PATIENT`].
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// SIGTERM stops within two seconds; the rest is for a machine that does something else meanwhile.
 const STOPS_WITHIN: Duration = Duration::from_secs(3);
@@ -84,7 +86,11 @@ impl Played {
         const QUEUE: u64 = 38 << 20;
         /// A probe and its place on the agenda, each in a vector that has doubled.
         const PROBE: u64 = 2 * (40 + 32);
-        AT_REST + QUEUE + (self.matrix.probes() + self.at_device) * PROBE
+        /// A verdict that waits for those on earlier probes, likewise: until these have had their timeout.
+        const VERDICT: u64 = 2 * 88;
+        let probes = self.matrix.probes() + self.at_device;
+        let waiting = probes * TIMEOUT.as_secs() / TIME.as_secs();
+        AT_REST + QUEUE + probes * PROBE + waiting * VERDICT
     }
 }
 
