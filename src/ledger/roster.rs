@@ -160,6 +160,8 @@ impl Roster {
         }
         for Known { carried, has_been_up } in carried {
             if let Some(&number) = self.by_label.get(&(carried.name.clone(), carried.host.clone())) {
+                let began = carried.outage.as_ref().map(|outage| (outage.began.at, outage.lost));
+                self.entries[number].lasting = began.map(|(began, lost)| Lasting { began, lost, is_written: true });
                 let standing = &mut self.entries[number].standing;
                 (standing.state, standing.outage) = (Some(carried.state), carried.outage.clone());
                 standing.known = has_been_up.then_some(carried.until);

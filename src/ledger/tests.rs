@@ -234,8 +234,13 @@ fn what_is_lost_in_an_outage_that_lasts_is_in_the_file_a_second_later() {
     }
     life.turn(17);
     assert_eq!(only(&bench.read(18)).outages[0].lost, told + 7);
-    let after_a_kill = bench.begin_at(&life.copy(&bench), 20, &["a"]);
+    let copy = life.copy(&bench);
+    let mut after_a_kill = bench.begin_at(&copy, 20, &["a"]);
     assert_eq!(after_a_kill.carried[0].outage.as_ref().map(|outage| outage.lost), Some(told + 7));
+    after_a_kill.watched(20, &["a"]);
+    after_a_kill.queue.record(&lost(22, "a", 1));
+    after_a_kill.turn(22);
+    assert_eq!(only(&read_at(&copy, 23)).outages[0].lost, told + 8, "the count goes on");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use super::inflight::{Inflight, Verdict};
 use super::outage::{Bound, Cause, Outage, Rules};
 use super::time::{Mono, Now, Stamp, Wall};
 
-/// How much of an outage may be unknown to a process that takes over from a killed one: its count of losses, not its bounds.
+/// How old it may be what a process that takes over from a killed one knows of an outage: when its last lost probe was sent, before which
+/// it did not end.
 const AMEND_EVERY: Duration = Duration::from_secs(10);
 
 /// An answered probe.

@@ -8,8 +8,8 @@
 //! | down | `up_after` replies in a row |
 //! | behind: as down, but the parent is down | a reply, or the parent's |
 //!
-//! An outage begins when the first lost probe was sent and ends when the first reply arrives. Verdicts are taken in the order in which
-//! their probes were sent, whatever the order in which they were found.
+//! An outage begins when the first lost probe was sent and ends when the first reply arrives. While a target is up, verdicts are taken in
+//! the order in which their probes were sent, whatever the order in which they were found.
 
 use std::fmt;
 use std::sync::Arc;
