@@ -14,6 +14,7 @@ use crate::monitor;
 use crate::monitor::finding::{Finding, FirstReply, What};
 use crate::monitor::outage::{Outage, State};
 use crate::monitor::time::Wall;
+use crate::printable::printable;
 use crate::sink::file::{self, Why};
 
 /// Says on standard error what a part had to tell.
@@ -41,7 +42,8 @@ fn tell_of_finding(Finding { target, what, .. }: &Finding) {
             info!("{name}: up again, was down for {:.3} s{behind}", outage.lasted.as_secs_f64());
         }
         What::FirstReply(FirstReply { after, lost, .. }) => {
-            info!("{name}: up, answered for the first time after {:.3} s and {lost} losses", after.as_secs_f64());
+            let losses = if *lost == 1 { "loss" } else { "losses" };
+            info!("{name}: up, answered for the first time after {:.3} s and {lost} {losses}", after.as_secs_f64());
         }
         What::StateChanged { to: State::Degraded, .. } => warn!("{name}: degraded"),
         What::StateChanged { from: State::Degraded, to } => info!("{name}: degraded no more, {to}"),
@@ -58,7 +60,7 @@ fn tell_of_finding(Finding { target, what, .. }: &Finding) {
 }
 
 fn why(outage: &Outage) -> String {
-    let detail = outage.cause.detail().map_or(String::new(), |detail| format!(": {}", detail.escape_debug()));
+    let detail = outage.cause.detail().map_or(String::new(), |detail| format!(": {}", printable(&detail)));
     format!("{}{detail}", outage.cause.word().replace('_', " "))
 }
 

@@ -39,15 +39,21 @@ fn a_link_local_next_hop_is_pinged_through_its_interface(rights: Rights) {
 
 #[test]
 fn another_default_route_moves_the_probes_without_a_loss() {
+    moves_without_a_loss("addr add 10.99.0.7/24 dev v1", "10.99.0.2", "10.99.0.7");
+    moves_without_a_loss("addr add fd99::7/64 dev v1 nodad", "fd99::2", "fd99::7");
+}
+
+/// The default route goes by way of one address, and then of another one, which `addr` gives the other side as well.
+fn moves_without_a_loss(addr: &str, one: &str, other: &str) {
     let Some(pair) = Pair::new() else { return };
-    pair.far.ip("addr add 10.99.0.7/24 dev v1");
-    pair.near.ip("route add default via 10.99.0.2 metric 20");
+    pair.far.ip(addr);
+    pair.near.ip(&format!("route add default via {one} metric 20"));
     let mut daemon = Daemon::start(&pair.near, Rights::Root, CONFIG);
-    assert_eq!(daemon.expect_outcome("gateway", "reply").addr.as_deref(), Some("10.99.0.2"));
-    pair.near.ip("route add default via 10.99.0.7 metric 10");
+    assert_eq!(daemon.expect_outcome("gateway", "reply").addr.as_deref(), Some(one));
+    pair.near.ip(&format!("route add default via {other} metric 10"));
     let changed = daemon.expect_outcome("gateway", "address_changed");
-    assert_eq!((changed.addr.as_deref(), changed.error()), (Some("10.99.0.7"), "was 10.99.0.2"));
-    assert_eq!(daemon.expect_outcome("gateway", "reply").addr.as_deref(), Some("10.99.0.7"));
+    assert_eq!((changed.addr.as_deref(), changed.error()), (Some(other), format!("was {one}").as_str()));
+    assert_eq!(daemon.expect_outcome("gateway", "reply").addr.as_deref(), Some(other));
     let lines = daemon.stop();
     assert!(lines.iter().all(|line| line.outcome != "lost" && line.outcome != "not_sent"), "{lines:?}");
     assert_every_slot_has_one_outcome(&lines, "gateway");
