@@ -3,6 +3,9 @@
 //! `RUST_LOG` chooses the level, before the one that is given. The loop's thread never comes here: it sends its notices to the main
 //! thread. The file is appended to and nothing else: who may cut it, and when, this module does not know.
 
+#[allow(dead_code, reason = "journal and watchdog, which use it, are being built")]
+pub(crate) mod event;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -161,8 +161,9 @@ impl Shelf {
     }
 }
 
-/// Stops a program as systemd does.
+/// Stops a program as systemd does: once it has started, for before it minds signals SIGTERM kills it.
 pub(crate) fn stop(mut program: Program) -> Ended {
+    program.wait_for("stderr", "word of having started", |said| said.contains("probing "));
     program.signal(Signal::SIGTERM);
     let ended = program.ended(PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
