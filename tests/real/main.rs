@@ -15,6 +15,7 @@ mod names;
 mod network;
 mod ping;
 mod reload;
+mod restart;
 mod router;
 mod scale;
 mod simnet;
