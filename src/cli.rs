@@ -267,6 +267,7 @@ pub fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     limits::remember();
+    logging::mark_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -313,9 +314,8 @@ fn failed(error: &Error) -> ExitCode {
     })
 }
 
-/// Whoever reads standard error may have gone; then there is nobody to tell.
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "pingtest: {text}");
+    logging::complain(text);
 }
 
 fn check(config: &Path) -> ExitCode {
