@@ -99,10 +99,12 @@ pub fn mark_panics() {
 fn panicked(info: &PanicHookInfo<'_>, backtrace: &Backtrace) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed");
-    match backtrace.status() {
-        BacktraceStatus::Captured => format!("thread '{name}' {info}\n{backtrace}"),
-        _ => format!("thread '{name}' {info}"),
-    }
+    // Where RUST_BACKTRACE asks for none, it is no more than a word about that.
+    let backtrace = match backtrace.status() == BacktraceStatus::Captured {
+        true => format!("\n{backtrace}"),
+        false => String::new(),
+    };
+    format!("thread '{name}' {info}{backtrace}")
 }
 
 /// `text` in the program's name; for the journal each line with the priority of an error (sd-daemon(3)).
