@@ -1,14 +1,16 @@
-//! What ships is what is tested: the manual page, the help, the seeds of the fuzz targets.
+//! What ships is what is tested: the manual pages, the help, the journal's catalog, the seeds of the fuzz targets.
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use chrono::Utc;
 use pingtest::config::{self, Environment};
 use pingtest::icmp::wire::{self, Framing};
+use pingtest::logging::event::KINDS;
 use pingtest::monitor::target::IpVersion;
 use pingtest::sink::line::{Labels, Parser, StampFormat};
 
@@ -54,6 +56,64 @@ fn completions_know_every_command() {
         for command in ["run", "ping", "check", "log", "man", "completions"] {
             assert!(printed.contains(command), "{shell} does not complete {command}");
         }
+    }
+}
+
+const CATALOG: &str = "packaging/usr/lib/systemd/catalog/pingtest.catalog";
+
+/// The entries of the catalog: identifier and text.
+fn catalog() -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join(CATALOG)).unwrap();
+    let entries = text.split("\n-- ").skip(1).map(|entry| entry.split_once('\n').unwrap());
+    entries.map(|(id, text)| (id.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn the_catalog_explains_every_kind_of_event_and_no_other() {
+    let explained: Vec<_> = catalog().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(explained, KINDS.iter().map(|kind| kind.message_id).collect::<Vec<_>>());
+    for (id, text) in catalog() {
+        let (headers, body) = text.split_once("\n\n").unwrap();
+        let names: Vec<_> = headers.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        assert_eq!(names, ["Subject", "Defined-By", "Documentation"], "{id}");
+        assert!(headers.contains("\nDefined-By: pingtest\n"), "{id}");
+        assert!(body.trim().ends_with('.') && body.lines().all(|line| line.len() <= 80), "{id}: {body}");
+    }
+}
+
+#[test]
+fn the_catalog_names_only_fields_that_messages_have() {
+    let sources = ["src/daemon/tell.rs", "src/daemon/parts.rs", "src/logging/journal.rs"];
+    let sources: String = sources.iter().map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
+    for (id, text) in catalog() {
+        for name in text.split('@').skip(1).step_by(2) {
+            let is_set = sources.contains(&format!("{name} = ")) || sources.contains(&format!("\"{name}\", "));
+            assert!(name.starts_with("PINGTEST_") && is_set, "{id}: {name}");
+        }
+    }
+}
+
+#[test]
+fn journalctl_takes_the_catalog() {
+    if Command::new("journalctl").arg("--version").output().is_err() {
+        let _ = writeln!(io::stderr(), "skipped: journalctl_takes_the_catalog: there is no journalctl");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["usr/lib/systemd/catalog", "var/lib/systemd/catalog"] {
+        fs::create_dir_all(dir.path().join(part)).unwrap();
+    }
+    fs::copy(root().join(CATALOG), dir.path().join("usr/lib/systemd/catalog/pingtest.catalog")).unwrap();
+    let journalctl = |argument: &str| {
+        let done = Command::new("journalctl").arg("--root").arg(dir.path()).arg(argument).output().unwrap();
+        assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    journalctl("--update-catalog");
+    let listed = journalctl("--list-catalog");
+    assert_eq!(listed.lines().count(), KINDS.len(), "{listed}");
+    for kind in KINDS {
+        assert!(listed.contains(&format!("{} pingtest: ", kind.message_id)), "{}: {listed}", kind.word);
     }
 }
 
