@@ -95,8 +95,12 @@ enum Command {
     ///
     /// From the ledger; the daemon need not run. Times are local, as log takes them. Without bounds all of the ledger is told.
     Outages(Box<OutagesArgs>),
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man {
+        /// Which page
+        #[arg(value_enum, default_value = "pingtest")]
+        page: manual::Page,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -284,7 +288,7 @@ fn run() -> ExitCode {
         Command::Pause(args) => order(status::Order::Pause, args),
         Command::Resume(args) => order(status::Order::Resume, args),
         Command::Outages(args) => outages(*args),
-        Command::Man => printed(|out| manual::render(Cli::command(), out)),
+        Command::Man { page } => printed(|out| manual::render(page, Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
             Ok(())

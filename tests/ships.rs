@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,13 +23,86 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The manual pages: arguments that print one, and where it is in the package.
+const PAGES: [(&[&str], &str); 4] = [
+    (&["man"], "man1/pingtest.1"),
+    (&["man", "pingtest"], "man1/pingtest.1"),
+    (&["man", "pingtest.toml"], "man5/pingtest.toml.5"),
+    (&["man", "pingtest.service"], "man8/pingtest.service.8"),
+];
+
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join("packaging/usr/share/man").join(path)).unwrap()
+}
+
 #[test]
-fn the_manual_page_in_the_package_is_the_one_the_program_prints() {
-    let printed = pingtest(&["man"]);
-    assert!(printed.status.success());
-    let shipped = fs::read_to_string(root().join("packaging/usr/share/man/man1/pingtest.1")).unwrap();
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    assert!(printed == shipped, "run: cargo run -- man > packaging/usr/share/man/man1/pingtest.1");
+fn the_manual_pages_in_the_package_are_those_the_program_prints() {
+    for (arguments, path) in PAGES {
+        let printed = pingtest(arguments);
+        assert!(printed.status.success(), "{arguments:?}");
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed == page(path), "run: cargo run -- {} > packaging/usr/share/man/{path}", arguments.join(" "));
+    }
+}
+
+#[test]
+fn man_shows_every_page_without_a_warning() {
+    if Command::new("man").arg("--version").output().is_err() {
+        skipped("man_shows_every_page_without_a_warning", "there is no man");
+        return;
+    }
+    for (_, path) in PAGES {
+        let path = root().join("packaging/usr/share/man").join(path);
+        let shown = Command::new("man").args(["--warnings", "-E", "UTF-8", "-l"]).arg(&path).output().unwrap();
+        let warnings = String::from_utf8_lossy(&shown.stderr);
+        assert!(shown.status.success() && warnings.is_empty(), "{}: {warnings}", path.display());
+        assert!(shown.stdout.len() > 1000, "{}", path.display());
+    }
+}
+
+/// What a manual page would have between quotes.
+fn roff(text: &str) -> String {
+    text.replace('-', "\\-").replace('"', "\\(dq")
+}
+
+#[test]
+fn the_manual_page_has_the_defaults_of_the_configuration() {
+    let sample = fs::read_to_string(root().join("config/pingtest.toml")).unwrap();
+    let page = page("man5/pingtest.toml.5");
+    let defaults: Vec<_> =
+        sample.lines().filter_map(|line| line.strip_prefix("# ")).filter_map(|line| line.split_once(" = ")).collect();
+    let defaults: Vec<_> = defaults.into_iter().filter(|(key, _)| !key.contains(' ')).collect();
+    assert!(defaults.len() > 25, "{defaults:?}");
+    for (key, value) in defaults {
+        let expected = format!(".BR {key} \" ({})\"\n", roff(value));
+        assert!(page.contains(&expected), "{expected}");
+    }
+}
+
+#[test]
+fn the_manual_page_has_every_kind_of_event_and_every_field() {
+    let page = page("man8/pingtest.service.8");
+    let (_, journal) = page.split_once(".SH JOURNAL\n").unwrap();
+    let (events, fields) = journal.split_once(".SS Fields\n").unwrap();
+    for kind in KINDS {
+        let is_head = |line: &&str| line.starts_with(".B") && words(line).any(|word| word == kind.word);
+        assert!(events.lines().any(|line| is_head(&line)), "{}", kind.word);
+    }
+    let (fields, _) = fields.split_once(".SH ").unwrap();
+    let explained: BTreeSet<_> = fields.lines().filter(|line| line.starts_with(".B")).flat_map(words).collect();
+    let explained: BTreeSet<_> = explained.into_iter().filter(|word| word.starts_with("PINGTEST_")).collect();
+    let sources = sources();
+    let mut set: BTreeSet<_> = words(&sources).filter(|word| word.starts_with("PINGTEST_")).collect();
+    assert!(set.remove("PINGTEST_EVENT") && set.len() > 20, "{set:?}");
+    assert_eq!(explained, set);
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
+fn skipped(test: &str, why: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {test}: {why}");
 }
 
 #[test]
@@ -59,6 +133,12 @@ fn completions_know_every_command() {
     }
 }
 
+/// Where fields for the journal are given their values.
+fn sources() -> String {
+    let paths = ["src/daemon.rs", "src/daemon/tell.rs", "src/daemon/parts.rs", "src/logging/journal.rs"];
+    paths.iter().map(|path| fs::read_to_string(root().join(path)).unwrap()).collect()
+}
+
 const CATALOG: &str = "packaging/usr/lib/systemd/catalog/pingtest.catalog";
 
 /// The entries of the catalog: identifier and text.
@@ -83,8 +163,7 @@ fn the_catalog_explains_every_kind_of_event_and_no_other() {
 
 #[test]
 fn the_catalog_names_only_fields_that_messages_have() {
-    let sources = ["src/daemon/tell.rs", "src/daemon/parts.rs", "src/logging/journal.rs"];
-    let sources: String = sources.iter().map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
+    let sources = sources();
     for (id, text) in catalog() {
         for name in text.split('@').skip(1).step_by(2) {
             let is_set = sources.contains(&format!("{name} = ")) || sources.contains(&format!("\"{name}\", "));
@@ -96,7 +175,7 @@ fn the_catalog_names_only_fields_that_messages_have() {
 #[test]
 fn journalctl_takes_the_catalog() {
     if Command::new("journalctl").arg("--version").output().is_err() {
-        let _ = writeln!(io::stderr(), "skipped: journalctl_takes_the_catalog: there is no journalctl");
+        skipped("journalctl_takes_the_catalog", "there is no journalctl");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
