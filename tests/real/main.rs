@@ -17,6 +17,7 @@ mod ping;
 mod reload;
 mod router;
 mod scale;
+mod service;
 mod simnet;
 mod stale_session;
 mod stall;
