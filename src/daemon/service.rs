@@ -109,7 +109,7 @@ impl Service {
         }
         self.trouble = ended.err().map(|error| {
             let error = error.to_string();
-            format!("reload failed: {}; configuration in force stays", error.lines().next().unwrap_or_default())
+            words::reload_failed(error.lines().next().unwrap_or_default())
         });
         self.next = Next::Ready;
         self.ask();

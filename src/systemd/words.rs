@@ -76,6 +76,13 @@ fn percent(loss: f64) -> String {
     }
 }
 
+/// What is said of a reload that came to nothing, in front of the figures, which it leaves room for.
+pub(crate) fn reload_failed(problem: &str) -> String {
+    const LONGEST: usize = 240;
+    let shortened: String = problem.chars().take(LONGEST).collect();
+    format!("reload failed: {shortened}; configuration in force stays")
+}
+
 /// Control characters, above all the end of a line, would end the field and begin another.
 pub(crate) fn in_one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
@@ -140,6 +147,13 @@ mod tests {
         loss.begin_anew();
         assert_eq!(loss.handle(&counts(10, 0), at(5)), None);
         assert_eq!(loss.handle(&counts(20, 1), at(10)), Some(0.1));
+    }
+
+    #[test]
+    fn a_problem_however_long_leaves_room_for_the_figures() {
+        let failed = reload_failed(&"ä".repeat(1000));
+        assert!(failed.starts_with("reload failed: ä") && failed.ends_with("ä; configuration in force stays"));
+        assert!(failed.chars().count() < LONGEST - 100);
     }
 
     #[test]

@@ -350,6 +350,22 @@ fn a_host_that_does_not_answer_itself_is_told_once_and_its_watchdog_is_fed() {
 }
 
 #[test]
+fn over_which_protocol_a_host_answers_itself_does_not_matter() {
+    let Some(host) = Namespace::new() else { return };
+    for silent in ["ip", "ip6"] {
+        host.nft(&[&format!("input iifname lo meta protocol {silent} drop")]);
+        // Nobody answers but the host itself.
+        let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.9"), &watchdog());
+        manager.expect_line(0, "READY=1");
+        manager.expect_fed(6);
+        host.nft(&["input iifname lo drop"]);
+        run.wait_for("stderr", "stall, for an answer had come", |text| text.contains("the receive path has made no"));
+        assert!(!run.text("stderr").contains("does not answer itself"), "{}", run.text("stderr"));
+        stop(run, &mut manager);
+    }
+}
+
+#[test]
 fn a_loopback_that_goes_down_later_stalls_nothing_while_others_answer() {
     let Some(Pair { near: host, far: _far }) = Pair::new() else { return };
     let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.2"), &watchdog());
