@@ -11,8 +11,8 @@ use crate::monitor::time::Mono;
 /// The time that the loss is of: long enough that one lost probe of one target is no alarm, short enough to be about the present.
 const LOSS_OVER: Duration = Duration::from_secs(300);
 
-/// Longest status, characters: a line that fits on some screens.
-const LONGEST: usize = 400;
+/// Longest status, characters: three troubles, shortened, and the figures.
+const LONGEST: usize = 600;
 
 /// How many probes were judged, and lost, at some instants of the last five minutes.
 #[derive(Debug, Default)]
@@ -76,11 +76,25 @@ fn percent(loss: f64) -> String {
     }
 }
 
-/// What is said of a reload that came to nothing, in front of the figures, which it leaves room for.
+/// What is wrong, and then the figures.
+pub(crate) fn with_troubles(troubles: impl Iterator<Item = String>, figures: String) -> String {
+    troubles.chain([figures]).collect::<Vec<_>>().join("; ")
+}
+
+/// What is said of a reload that came to nothing.
 pub(crate) fn reload_failed(problem: &str) -> String {
-    const LONGEST: usize = 240;
-    let shortened: String = problem.chars().take(LONGEST).collect();
-    format!("reload failed: {shortened}; configuration in force stays")
+    format!("reload failed: {}; configuration in force stays", shortened(problem))
+}
+
+/// What is said while something that is kept cannot be written.
+pub(crate) fn not_written(what: &str, error: &str) -> String {
+    format!("the {what} is not written: {}", shortened(error))
+}
+
+/// What leaves room for the figures.
+fn shortened(problem: &str) -> String {
+    const LONGEST: usize = 120;
+    problem.chars().take(LONGEST).collect()
 }
 
 /// Control characters, above all the end of a line, would end the field and begin another.
@@ -151,9 +165,12 @@ mod tests {
 
     #[test]
     fn a_problem_however_long_leaves_room_for_the_figures() {
-        let failed = reload_failed(&"ä".repeat(1000));
+        let long = "ä".repeat(1000);
+        let failed = reload_failed(&long);
         assert!(failed.starts_with("reload failed: ä") && failed.ends_with("ä; configuration in force stays"));
-        assert!(failed.chars().count() < LONGEST - 100);
+        let troubles = [failed, not_written("log", &long), not_written("ledger", &long)];
+        let status = in_one_line(&with_troubles(troubles.into_iter(), "212 targets, 3 down".to_owned()));
+        assert!(status.ends_with("ä; 212 targets, 3 down"), "{status}");
     }
 
     #[test]
