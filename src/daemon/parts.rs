@@ -23,6 +23,7 @@ use crate::monitor::finding::{Finding, What};
 use crate::monitor::outage::State;
 use crate::monitor::record::Record;
 use crate::monitor::target::Target;
+use crate::monitor::time::Wall;
 use crate::monitor::{Lookup, Monitor, Start};
 use crate::resolve::Resolver;
 use crate::sink::file::{self, Control, Keeping, Limits, Output, Place, Queue, Writer};
@@ -271,6 +272,13 @@ struct Outbox {
 }
 
 impl Outlet for Outbox {
+    fn turned(&mut self, at: Wall) {
+        match &self.tap {
+            Open::Daemon { ledger: Some(ledger), .. } => ledger.turned(at),
+            Open::Daemon { ledger: None, .. } | Open::Ping(_) => {}
+        }
+    }
+
     fn record(&mut self, record: Record) {
         match &mut self.tap {
             Open::Daemon { ledger: Some(ledger), .. } => ledger.record(&record),
