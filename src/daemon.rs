@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use self::asking::{Asking, Condition};
 use self::parts::output;
-pub(crate) use self::parts::{Parts, Tap, Told};
+pub(crate) use self::parts::{Parts, Tap, Told, files_within};
 pub(crate) use self::rights::permitted;
 pub(crate) use self::tell::tell;
 use crate::clock;
