@@ -43,9 +43,10 @@ pub(super) fn look(settings: Option<&Settings>) -> Network {
             Family { name: name(version), opened: Opened::Failed(error.to_string()), loopback: None, wanted: true }
         }
     };
-    let can_open = runtime.is_ok();
+    let families = [IpVersion::V4, IpVersion::V6].map(family);
+    let can_open = families.iter().any(|family| matches!(family.opened, Opened::Raw | Opened::Datagram));
     Network {
-        families: [IpVersion::V4, IpVersion::V6].map(family).into(),
+        families: families.into(),
         cap_net_raw: rustix::thread::capabilities(None)
             .ok()
             .map(|sets| sets.effective.contains(CapabilitySet::NET_RAW)),
@@ -170,13 +171,18 @@ fn refusal(options: &SocketOptions, error: &OpenError) -> Option<(String, WhyRef
     let interface = || options.interface.as_ref().map(|interface| format!("interface {:?}", interface.as_str()));
     let source = || options.source.map(|source| format!("source \"{source}\""));
     let mark = || options.mark.map(|mark| format!("mark {mark}"));
-    match error.errno {
-        Errno::ENODEV => Some((interface()?, WhyRefused::NoInterface)),
-        Errno::EADDRNOTAVAIL => Some((source()?, WhyRefused::NoAddress)),
-        Errno::EPERM | Errno::EACCES if error.step == "open" => Some((interface()?, WhyRefused::NotPermitted)),
-        Errno::EPERM | Errno::EACCES => Some((mark()?, WhyRefused::NotPermitted)),
-        Errno::EAFNOSUPPORT => None,
-        _ => Some((interface().or_else(source).or_else(mark)?, WhyRefused::Other(error.to_string()))),
+    let is_denied = [Errno::EPERM, Errno::EACCES].contains(&error.errno);
+    if error.errno == Errno::ENODEV {
+        Some((interface()?, WhyRefused::NoInterface))
+    } else if error.errno == Errno::EADDRNOTAVAIL {
+        Some((source()?, WhyRefused::NoAddress))
+    } else if is_denied {
+        let option = if error.step == "open" { interface()? } else { mark()? };
+        Some((option, WhyRefused::NotPermitted))
+    } else if error.errno == Errno::EAFNOSUPPORT {
+        None
+    } else {
+        Some((interface().or_else(source).or_else(mark)?, WhyRefused::Other(error.to_string())))
     }
 }
 
@@ -235,9 +241,8 @@ pub(super) fn names(targets: &[Arc<Target>]) -> Names {
         };
         let host = &hosts[target.index()];
         waiting.remove(host);
-        match found {
-            Err(error) => failed.push((host.to_string(), error.to_string())),
-            Ok(_) => {}
+        if let Err(error) = found {
+            failed.push((host.to_string(), error.to_string()));
         }
     }
     failed.sort();

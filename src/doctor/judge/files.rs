@@ -17,7 +17,7 @@ pub(super) fn diagnostics(facts: &Facts) -> Vec<Judged> {
 
 fn place(facts: &Facts, role: Role) -> Vec<Judged> {
     let Some(place) = facts.places.iter().find(|place| place.role == role) else { return Vec::new() };
-    let judged = match &place.state {
+    match &place.state {
         PlaceState::Hangs => vec![
             unusable(role, format!("{} does not answer", place.dir.display()))
                 .cure(format!("a network file system, most likely: findmnt --target {}", place.dir.display())),
@@ -41,8 +41,7 @@ fn place(facts: &Facts, role: Role) -> Vec<Judged> {
             ))]
         }
         PlaceState::There(directory) => there(facts, place, directory),
-    };
-    judged
+    }
 }
 
 /// Nothing can be written there: who cannot do without does not start.
