@@ -4,14 +4,15 @@ use super::super::facts::{Clock, Facts, Unit};
 use super::Judged;
 
 pub(super) fn clock(facts: &Facts) -> Vec<Judged> {
+    let on_the_host = if facts.machine.container.is_some() { "on the host: " } else { "" };
     vec![match &facts.machine.clock {
         Clock::Synchronised => Judged::ok("the wall clock is kept synchronised"),
         Clock::Unsynchronised => Judged::warning(
             "the wall clock is not synchronised",
             "The stamps of lines may be off. Round-trip times are not: they do not depend on it.",
         )
-        .cure("timedatectl set-ntp true")
-        .cure("apt-get install chrony"),
+        .cure(format!("{on_the_host}timedatectl set-ntp true"))
+        .cure(format!("{on_the_host}apt-get install chrony")),
         Clock::Unknown(error) => {
             Judged::note(format!("whether the wall clock is synchronised cannot be asked: {error}"), "")
         }

@@ -147,8 +147,10 @@ pub(super) fn options(facts: &Facts) -> Vec<Judged> {
 }
 
 pub(super) fn loopback(facts: &Facts) -> Vec<Judged> {
-    let tried: Vec<_> =
-        facts.network.families.iter().filter_map(|family| Some((family, family.loopback.as_ref()?))).collect();
+    let network = &facts.network;
+    // Without addresses there is nobody to answer, which is told elsewhere.
+    let families = network.families.iter().filter(|family| !(network.ipv6_disabled && family.name == "IPv6"));
+    let tried: Vec<_> = families.filter_map(|family| Some((family, family.loopback.as_ref()?))).collect();
     let answered = tried.iter().any(|(_, loopback)| **loopback == Loopback::Answered);
     if tried.is_empty() {
         return Vec::new();

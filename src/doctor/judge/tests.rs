@@ -216,6 +216,16 @@ fn an_option_that_is_not_permitted_stops_pingtest_and_a_missing_interface_does_n
 }
 
 #[test]
+fn ipv6_that_is_switched_off_is_told_once_and_not_by_its_loopback() {
+    let told = told_of(|facts| {
+        facts.network.ipv6_disabled = true;
+        facts.network.families[1].wanted = false;
+        facts.network.families[1].loopback = Some(Loopback::NotSent("Cannot assign requested address".into()));
+    });
+    assert_eq!(told, "Note IPv6: IPv6 is switched off on all interfaces\nNo target asks for it.");
+}
+
+#[test]
 fn loopback_that_is_silent_is_a_problem_where_a_watchdog_relies_on_it() {
     let silence = |facts: &mut Facts| {
         facts.network.families.iter_mut().for_each(|family| family.loopback = Some(Loopback::Silent));
@@ -391,6 +401,11 @@ fn clocks_and_containers_are_worth_a_word() {
         facts.machine.container = Some("docker".into());
         facts.machine.clock = Clock::Unknown("Operation not permitted".into());
     });
+    let unsynchronised = told_of(|facts| {
+        facts.machine.container = Some("docker".into());
+        facts.machine.clock = Clock::Unsynchronised;
+    });
+    assert!(unsynchronised.contains("\n- on the host: timedatectl set-ntp true\n"), "{unsynchronised}");
     let expected = "Note clock: whether the wall clock is synchronised cannot be asked: Operation not permitted\n\
                     Note clocks shifted: a time namespace shifts the clocks: monotonic by 1000 s, boottime by 0 s\n\
                     pingtest measures by differences, so it does not matter. Times since the boot differ from the host's.\n\
