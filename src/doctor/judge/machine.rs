@@ -89,7 +89,7 @@ fn state(unit: &Unit) -> Judged {
 }
 
 /// Whether systemd ends the service where it hangs.
-pub(super) fn has_watchdog(unit: &Unit) -> bool {
+fn has_watchdog(unit: &Unit) -> bool {
     !matches!(unit.watchdog.as_str(), "" | "0" | "infinity")
 }
 

@@ -163,18 +163,14 @@ pub(super) fn loopback(facts: &Facts) -> Vec<Judged> {
         })
     });
     let failed = failed.collect::<Vec<_>>().join("; ");
-    let has_watchdog = facts.machine.unit.as_ref().is_some_and(super::machine::has_watchdog);
-    let means = "By a probe to loopback it is seen that replies can be received at all.";
-    vec![match (answered, failed.is_empty(), has_watchdog) {
-        (true, true, _) => Judged::ok("a probe to loopback was answered"),
-        (true, false, _) => Judged::note(format!("loopback does not answer everywhere ({failed})"), means),
-        (false, _, true) => Judged::problem(
-            format!("loopback does not answer ({failed})"),
-            format!("{means} Without that, systemd's watchdog may end the service again and again."),
-        )
-        .cure("ip link set lo up")
-        .cure("let a firewall pass ICMP on lo: nft insert rule inet filter input iif lo accept"),
-        (false, _, false) => Judged::warning(format!("loopback does not answer ({failed})"), means)
+    let means =
+        "By a probe to loopback it is seen that replies can be received at all: where they cannot, it is not noticed.";
+    vec![match (answered, failed.is_empty()) {
+        (true, true) => Judged::ok("a probe to loopback was answered"),
+        (true, false) => {
+            Judged::note(format!("loopback does not answer everywhere ({failed})"), "One family is enough.")
+        }
+        (false, _) => Judged::warning(format!("loopback does not answer ({failed})"), means)
             .cure("ip link set lo up")
             .cure("let a firewall pass ICMP on lo: nft insert rule inet filter input iif lo accept"),
     }]
