@@ -2,7 +2,7 @@
 //!
 //! What could not be found out is `None`, or says why: a sandbox hides much. Nothing here says what is good or bad.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that is judged.
@@ -319,9 +319,18 @@ pub(super) struct Unit {
     pub(super) watchdog: String,
     /// Directories that systemd makes for it, below /var/log, /var/lib and /run.
     pub(super) directories: Vec<PathBuf>,
+    /// Whether its sandbox lets it write to nothing but these and `writable` (`ProtectSystem=strict`).
+    pub(super) is_strict: bool,
+    /// `ReadWritePaths=`
+    pub(super) writable: Vec<PathBuf>,
 }
 
 impl Unit {
+    /// Whether its sandbox has it write below this directory.
+    pub(super) fn may_write(&self, dir: &Path) -> bool {
+        !self.is_strict || self.directories.iter().chain(&self.writable).any(|open| dir.starts_with(open))
+    }
+
     /// Whether systemd knows it.
     pub(super) fn is_loaded(&self) -> bool {
         self.load == "loaded"

@@ -64,6 +64,9 @@ fn parsed(text: &str) -> Unit {
         user: value("User"),
         watchdog: value("WatchdogUSec"),
         directories: directories.collect(),
+        is_strict: value("ProtectSystem") == "strict",
+        // A path that need not be there has a "-" before it.
+        writable: value("ReadWritePaths").split_whitespace().map(|path| path.trim_start_matches('-').into()).collect(),
     }
 }
 
@@ -91,7 +94,8 @@ mod tests {
     #[test]
     fn what_systemctl_shows_is_understood() {
         let text = "Result=exit-code\nWatchdogUSec=30s\nUser=pingtest\nLogsDirectory=pingtest\nRuntimeDirectory=pingtest a\n\
-                    StateDirectory=\nLoadState=loaded\nActiveState=failed\nUnitFileState=enabled\nExecStart={ path=/a ; argv[]=/a=b }\n";
+                    StateDirectory=\nLoadState=loaded\nActiveState=failed\nUnitFileState=enabled\nExecStart={ path=/a ; argv[]=/a=b }\n\
+                    ProtectSystem=strict\nReadWritePaths=-/data /b\n";
         let expected = Unit {
             load: "loaded".into(),
             active: "failed".into(),
@@ -100,6 +104,8 @@ mod tests {
             user: "pingtest".into(),
             watchdog: "30s".into(),
             directories: ["/var/log/pingtest", "/run/pingtest", "/run/a"].map(PathBuf::from).into(),
+            is_strict: true,
+            writable: ["/data", "/b"].map(PathBuf::from).into(),
         };
         assert_eq!(parsed(text), expected);
     }

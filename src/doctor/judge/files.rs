@@ -1,6 +1,6 @@
 //! Directories, file systems, descriptors, the control socket, and commands of hooks.
 
-use super::super::facts::{Daemon, Directory, Facts, Place, PlaceState, Role, Volume, VolumeKind};
+use super::super::facts::{Daemon, Directory, Facts, Place, PlaceState, Role, Standing, Volume, VolumeKind};
 use super::{Judged, bytes, counted};
 
 pub(super) fn log(facts: &Facts) -> Vec<Judged> {
@@ -17,6 +17,9 @@ pub(super) fn diagnostics(facts: &Facts) -> Vec<Judged> {
 
 fn place(facts: &Facts, role: Role) -> Vec<Judged> {
     let Some(place) = facts.places.iter().find(|place| place.role == role) else { return Vec::new() };
+    if let Some(judged) = fenced_off(facts, place) {
+        return vec![judged];
+    }
     match &place.state {
         PlaceState::Hangs => vec![
             unusable(role, format!("{} does not answer", place.dir.display()))
@@ -42,6 +45,17 @@ fn place(facts: &Facts, role: Role) -> Vec<Judged> {
         }
         PlaceState::There(directory) => there(facts, place, directory),
     }
+}
+
+/// The service's sandbox forbids it, whatever the directory is.
+fn fenced_off(facts: &Facts, place: &Place) -> Option<Judged> {
+    let unit = facts.machine.unit.as_ref().filter(|unit| unit.is_loaded())?;
+    if facts.whom.standing != Standing::InPlace || unit.may_write(&place.dir) {
+        return None;
+    }
+    let dir = place.dir.display();
+    let found = format!("{dir} is outside of what pingtest.service may write to (ProtectSystem=strict)");
+    Some(unusable(place.role, found).cure(format!("systemctl edit pingtest: [Service], ReadWritePaths={dir}")))
 }
 
 /// Nothing can be written there: who cannot do without does not start.

@@ -60,7 +60,9 @@ fn unit() -> Unit {
         result: "success".into(),
         user: "pingtest".into(),
         watchdog: "30s".into(),
-        directories: vec![path("/var/log/pingtest")],
+        directories: vec![path("/var/log/pingtest"), path("/var/lib/pingtest")],
+        is_strict: true,
+        writable: vec![path("/srv")],
     }
 }
 
@@ -282,6 +284,21 @@ fn a_directory_that_is_missing_is_no_matter_where_it_can_be_made_or_systemd_make
                     pingtest exits with code 78 at once.\n\
                     - install -d -o pingtest -m 750 /var/log/pingtest";
     assert_eq!(told_of(missing(Some("Permission denied"), false)), expected);
+}
+
+#[test]
+fn a_directory_that_the_sandbox_of_the_service_closes_is_a_problem_of_the_service_alone() {
+    let elsewhere = |standing, dir: &str| {
+        let dir = path(dir);
+        move |facts: &mut Facts| (facts.whom.standing, facts.places[0].dir) = (standing, dir)
+    };
+    let told = told_of(elsewhere(Standing::InPlace, "/data/log"));
+    let expected = "Problem log directory: /data/log is outside of what pingtest.service may write to (ProtectSystem=strict)\n\
+                    pingtest exits with code 78 at once.\n\
+                    - systemctl edit pingtest: [Service], ReadWritePaths=/data/log\n";
+    assert!(told.starts_with(expected), "{told}");
+    assert_eq!(level_of("log directory", elsewhere(Standing::InPlace, "/srv/log")), Some(Level::Ok));
+    assert_eq!(level_of("log directory", elsewhere(Standing::Own, "/data/log")), Some(Level::Ok));
 }
 
 #[test]
