@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use self::asking::{Asking, Condition};
 use self::parts::output;
-pub(crate) use self::parts::{Parts, Tap, Told};
+pub(crate) use self::parts::{Parts, Tap, Told, files_within};
 use self::pulse::Pulse;
 pub(crate) use self::rights::permitted;
 use self::service::Service;

@@ -369,8 +369,12 @@ fn open_files() -> NonZeroUsize {
     if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         soft = hard;
     }
-    let files = soft.saturating_sub(OTHER_DESCRIPTORS).clamp(1, OPEN_FILES);
-    usize::try_from(files).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+    usize::try_from(files_within(soft)).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Log files that are kept open at a time where so many descriptors are allowed.
+pub(crate) fn files_within(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(OTHER_DESCRIPTORS).clamp(1, OPEN_FILES)
 }
 
 pub(super) fn output(log: &Log) -> Output {
