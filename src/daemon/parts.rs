@@ -274,8 +274,9 @@ struct Outbox {
 impl Outlet for Outbox {
     fn turned(&mut self, at: Wall) {
         match &self.tap {
-            Open::Daemon { ledger: Some(ledger), .. } => ledger.turned(at),
-            Open::Daemon { ledger: None, .. } | Open::Ping(_) => {}
+            // What a log that hangs holds back may be lost with the process: it is not measured before there is a line of it.
+            Open::Daemon { ledger: Some(ledger), .. } if self.queue.is_taken_from() => ledger.turned(at),
+            Open::Daemon { .. } | Open::Ping(_) => {}
         }
     }
 
