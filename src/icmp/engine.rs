@@ -244,8 +244,13 @@ impl Engine {
                 drained = emptied;
             }
         }
-        if let Some(socket) = self.loopback.socket() {
-            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut handle);
+        if let Some(socket) = self.loopback.awaited() {
+            let mut has_come = false;
+            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut |batch: &[Incoming<'_>]| {
+                has_come |= !batch.is_empty();
+                handle(batch);
+            });
+            self.loopback.handle_received(has_come);
         }
         if !self.shared.errors.is_empty() {
             let seen = clock();
