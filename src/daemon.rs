@@ -229,8 +229,10 @@ impl Daemon {
             }
             Err(error) => {
                 self.service.handle_reloaded(Err(&error));
-                error!(PINGTEST_EVENT = event::RELOAD_FAILED, "not reloaded, the configuration in force stays:");
-                error.to_string().lines().for_each(|line| error!("{line}"));
+                error!(
+                    PINGTEST_EVENT = event::RELOAD_FAILED,
+                    "not reloaded, the configuration in force stays:\n{error}"
+                );
             }
         }
         if std::mem::take(&mut self.reload_again) {

@@ -206,11 +206,17 @@ impl Parts {
         match (log, self.log.is_written()) {
             (InTime::Yes, _) => {}
             (InTime::No, true) => warn!("the log is written, but the disk is slow to make sure of it"),
-            (InTime::No, false) => error!("the log could not be written to its end; its last lines are lost"),
+            (InTime::No, false) => error!(
+                PINGTEST_EVENT = event::LOG_ABANDONED,
+                "the log could not be written to its end; its last lines are lost"
+            ),
         }
         match ledger {
             InTime::Yes => {}
-            InTime::No => error!("the ledger could not be written to its end; what was found out last is not in it"),
+            InTime::No => error!(
+                PINGTEST_EVENT = event::LEDGER_ABANDONED,
+                "the ledger could not be written to its end; what was found out last is not in it"
+            ),
         }
         while let Ok(told) = self.notices.told.try_recv() {
             tell(&told);
