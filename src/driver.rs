@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use self::proof::Proving;
+use self::proof::{Hearing, Proving};
 pub use self::proof::{Progress, Proof};
 use crate::clock::{self, Alarm};
 use crate::icmp::engine::{self, Engine, Incoming, Load};
@@ -194,6 +194,9 @@ struct Driver<O> {
     counting: Option<Counting>,
     /// What was to be proved last; none where nobody ever asks.
     proving: Option<Proving>,
+    hearing: Hearing,
+    /// Losses are not judged at present.
+    is_deaf: bool,
     tag: [u8; Proof::TAG],
     records: Vec<Record>,
     notices: Vec<monitor::Notice>,
@@ -257,6 +260,8 @@ impl<O: Outlet> Driver<O> {
             asked: VecDeque::new(),
             counting: None,
             proving: None,
+            hearing: Hearing::default(),
+            is_deaf: false,
             tag: secrets.proof,
             records: Vec::new(),
             notices: Vec::new(),
@@ -313,7 +318,6 @@ impl<O: Outlet> Driver<O> {
         }
         let drained = self.receive();
         self.judge(drained, now);
-        self.outlet.turned(drained.wall);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.outlet.look_up(lookup);
         }
@@ -330,7 +334,7 @@ impl<O: Outlet> Driver<O> {
         if stall::is_ordered(Part::Receive) {
             return clock::now().stamp();
         }
-        let (monitor, proving) = (&mut self.monitor, &mut self.proving);
+        let (monitor, proving, hearing) = (&mut self.monitor, &mut self.proving, &mut self.hearing);
         self.engine.receive(clock::now, |batch| {
             monitor.prepare_for(batch.iter().filter_map(|incoming| incoming.message.payload()));
             match proving {
@@ -338,6 +342,9 @@ impl<O: Outlet> Driver<O> {
                 Some(proving) => {
                     let others = batch.iter().filter(|incoming| !proving.hears(&incoming.message));
                     others.for_each(|incoming| monitor.handle_sample(&sample(incoming)));
+                    if let Some(last) = batch.last() {
+                        hearing.handle_packets(last.seen.stamp().mono, proving.is_answered());
+                    }
                 }
             }
         })
@@ -405,7 +412,8 @@ impl<O: Outlet> Driver<O> {
         }
     }
 
-    /// Before a loss is judged, the sockets are asked whether they have dropped something: its reply may have been among that.
+    /// Before a loss is judged, the sockets are asked whether they have dropped something: its reply may have been among that. Where we may
+    /// be deaf it is not judged at all, and what is in flight is not measured should the watchdog end this process.
     fn judge(&mut self, drained: Stamp, now: Now) {
         let judging = self.monitor.next_judgement().is_some_and(|judged| judged <= drained.mono);
         if judging || now.mono - self.drops_watched >= WATCH_DROPS_EVERY {
@@ -415,9 +423,27 @@ impl<O: Outlet> Driver<O> {
             let at = clock::monotonic();
             self.engine.drops(at, |socket| monitor.handle_drops(socket, at));
         }
-        if judging {
+        self.is_deaf = judging && self.is_deaf(now);
+        if !self.is_deaf {
+            self.outlet.turned(drained.wall);
+        }
+        if judging && !self.is_deaf {
             self.monitor.handle_expiry(drained);
         }
+    }
+
+    /// Whether this host does not even hear itself. Over loopback the answer is there as soon as the request has been sent.
+    fn is_deaf(&mut self, now: Now) -> bool {
+        let Some(proving) = &self.proving else { return false };
+        if self.hearing.poll_request(now.mono) {
+            match self.engine.send_to_loopback(proving.sequence(), &proving.payload()) {
+                Ok(()) => {
+                    self.receive();
+                }
+                Err(_) => self.hearing.handle_refusal(now.mono),
+            }
+        }
+        self.hearing.is_doubtful(now.mono)
     }
 
     fn send_due(&mut self, now: Now) {
@@ -505,8 +531,9 @@ impl<O: Outlet> Driver<O> {
 
     /// When to wake at the latest: for the monitor, for records that wait, and under load for the replies to what is in flight.
     fn deadline(&mut self, now: Now) -> Mono {
-        let due = self.monitor.poll_deadline();
-        let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
+        // What is not judged may be due for long.
+        let due = self.monitor.poll_deadline().filter(|due| !self.is_deaf || *due > now.mono);
+        let look = self.is_deaf || self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
         let grid = self.monitor.grid();
         let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
         let status = (!self.asked.is_empty() || self.counting.is_some()).then_some(now.mono);

@@ -2,11 +2,18 @@
 //!
 //! A proof is a number that goes the way of a line: into the loop, out to this host's loopback, back through the sockets, and behind the
 //! records to the log. Who asks for it, and what follows where it does not arrive, this module does not know.
+//!
+//! Where proofs are asked for, silence is doubted as well: before a loss is judged, something must have been read lately.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::monitor::sample::Message;
+use crate::monitor::time::Mono;
+
+/// Silence that is not doubted: what was in flight for longer found ears that heard.
+const HEARS_WITHIN: Duration = Duration::from_millis(100);
 
 /// How far proofs have come, each by the number of the last one. Written by the loop once a turn at most, read by whoever asked.
 #[derive(Debug, Default)]
@@ -129,6 +136,44 @@ impl Proving {
     }
 }
 
+/// Whether it is the network that is silent, or we that do not hear.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    /// When something was read last.
+    heard: Mono,
+    asked: Option<Mono>,
+    /// This host has answered a request of our own: were it silent, it would be we who do not hear.
+    answers: bool,
+}
+
+impl Hearing {
+    /// Packets were read at this time; an answer of this host may be among them.
+    pub(super) fn handle_packets(&mut self, at: Mono, is_answered: bool) {
+        self.heard = self.heard.max(at);
+        self.asked = None;
+        self.answers |= is_answered;
+    }
+
+    /// The kernel would not send a request of our own, so that its silence means nothing.
+    pub(super) fn handle_refusal(&mut self, at: Mono) {
+        self.handle_packets(at, false);
+    }
+
+    /// Whether nothing was read for so long that it may be our doing.
+    pub(super) fn is_doubtful(&self, now: Mono) -> bool {
+        self.answers && now - self.heard >= HEARS_WITHIN
+    }
+
+    /// Whether this host is to be asked: silence is doubtful, and the last request is a while ago.
+    pub(super) fn poll_request(&mut self, now: Mono) -> bool {
+        let is_due = self.is_doubtful(now) && self.asked.is_none_or(|asked| now - asked >= HEARS_WITHIN);
+        if is_due {
+            self.asked = Some(now);
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +206,26 @@ mod tests {
         assert!(!proving.hears(&reply(&[7])), "too short to be known");
         proving.handle_turn();
         assert_eq!((progress.received(), progress.answered()), (3, 0));
+    }
+
+    #[test]
+    fn silence_is_doubted_once_this_host_has_answered_and_asked_about_again_and_again() {
+        let ms = |ms: u64| Mono::from_nanos(ms * 1_000_000);
+        let mut hearing = Hearing::default();
+        hearing.handle_packets(ms(0), false);
+        assert!(
+            !hearing.is_doubtful(ms(5000)) && !hearing.poll_request(ms(5000)),
+            "it may be deaf, and nobody can tell"
+        );
+        hearing.handle_packets(ms(5000), true);
+        assert!(!hearing.is_doubtful(ms(5099)));
+        assert!(hearing.is_doubtful(ms(5100)));
+        assert!(hearing.poll_request(ms(5100)) && !hearing.poll_request(ms(5150)) && hearing.poll_request(ms(5200)));
+        hearing.handle_packets(ms(5210), false);
+        assert!(!hearing.is_doubtful(ms(5300)), "whoever was read");
+        assert!(hearing.poll_request(ms(5400)));
+        hearing.handle_refusal(ms(5400));
+        assert!(!hearing.is_doubtful(ms(5400)));
     }
 
     #[test]

@@ -371,6 +371,25 @@ fn whichever_part_hangs_the_watchdog_is_fed_no_more_and_the_part_is_named() {
 }
 
 #[test]
+fn what_a_receive_path_that_hangs_does_not_hear_is_not_called_lost() {
+    let Some(host) = Namespace::new() else { return };
+    silence(&host);
+    let config = UP.replace("\"100ms\"", "\"500ms\"");
+    let (run, mut manager) = start(&host, &format!("{config}{DOWN}"), &watchdog());
+    manager.expect_line(0, "READY=1");
+    manager.expect_fed(2);
+    let log = "log/pingtest.log";
+    run.wait_for(log, "loss of the silent one", |text| {
+        text.contains("\"target\":\"silent\"") && text.contains("\"lost\"")
+    });
+    fs::write(run.dir().join("stall"), "receive").expect("the directory is ours");
+    run.wait_for("stderr", "word of it", |text| text.contains("the receive path has made no progress"));
+    let text = run.text(log);
+    let answered = |line: &&str| line.contains("\"target\":\"127.0.0.1\"");
+    assert!(text.lines().filter(answered).all(|line| line.contains("\"reply\"")), "{text}");
+}
+
+#[test]
 fn a_host_that_does_not_answer_itself_is_told_once_and_its_watchdog_is_fed() {
     let Some(host) = Namespace::new() else { return };
     let down: [&dyn Fn(); 2] =
