@@ -14,16 +14,9 @@
 mod support;
 
 mod cgroup;
+mod install;
+mod instances;
 mod machine;
-
-#[test]
-fn smoke() {
-    let Some(mut machine) = machine::Machine::new() else { return };
-    let far = support::net::Namespace::new().unwrap();
-    machine.plug(&far);
-    println!("{:?}", machine.run(&["ping", "-c1", "10.99.0.4"]));
-    println!("{}", machine.sh("ps -e; mount; cat /proc/self/cgroup; journalctl --no-pager | tail"));
-    machine.power_off();
-    machine.boot();
-    println!("{}", machine.sh("journalctl --no-pager --list-boots"));
-}
+mod package;
+mod say;
+mod station;

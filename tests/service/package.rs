@@ -14,11 +14,17 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The one that was built.
+    /// The one of this version that was built.
     pub(crate) fn built() -> Self {
-        let dir = target_directory().join("packages");
+        // Not where cargo builds to: Cargo.toml names the place.
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages");
+        let start = concat!("pingtest_", env!("CARGO_PKG_VERSION"), "-1_");
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(start) && name.ends_with(".deb")
+        };
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let packages: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "deb")).collect();
+        let packages: Vec<_> = entries.filter(is_it).collect();
         let [path] = &packages[..] else {
             panic!("one package is wanted in {}, there are {packages:?}: packaging/build makes it", dir.display())
         };
