@@ -95,8 +95,12 @@ enum Command {
     ///
     /// From the ledger; the daemon need not run. Times are local, as log takes them. Without bounds all of the ledger is told.
     Outages(Box<OutagesArgs>),
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man {
+        /// Which page
+        #[arg(value_enum, default_value = "pingtest")]
+        page: manual::Page,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -267,6 +271,7 @@ pub fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     limits::remember();
+    logging::mark_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -283,7 +288,7 @@ fn run() -> ExitCode {
         Command::Pause(args) => order(status::Order::Pause, args),
         Command::Resume(args) => order(status::Order::Resume, args),
         Command::Outages(args) => outages(*args),
-        Command::Man => printed(|out| manual::render(Cli::command(), out)),
+        Command::Man { page } => printed(|out| manual::render(page, Cli::command(), out)),
         Command::Completions { shell } => printed(|out| {
             clap_complete::generate(shell, &mut Cli::command(), "pingtest", out);
             Ok(())
@@ -313,9 +318,8 @@ fn failed(error: &Error) -> ExitCode {
     })
 }
 
-/// Whoever reads standard error may have gone; then there is nobody to tell.
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "pingtest: {text}");
+    logging::complain(text);
 }
 
 fn check(config: &Path) -> ExitCode {

@@ -1,9 +1,24 @@
-//! The manual page: options from the definition that parses them, the rest in words that no parser knows.
+//! The manual pages. That of the program has its options from the definition that parses them, and the rest in words that no parser
+//! knows. Those of configuration and service are files that ship as they are.
 
 use std::io::{self, Write};
 
-use clap::Command;
+use clap::{Command, ValueEnum};
 use clap_mangen::Man;
+
+/// A manual page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Page {
+    /// pingtest(1): the commands
+    #[value(name = "pingtest")]
+    Program,
+    /// pingtest.toml(5): the configuration
+    #[value(name = "pingtest.toml")]
+    Configuration,
+    /// pingtest.service(8): the service, and what it tells the journal
+    #[value(name = "pingtest.service")]
+    Service,
+}
 
 /// What follows the commands, in roff (man(7)).
 const TAIL: &str = r#".SH LINES
@@ -62,7 +77,7 @@ has passed.
 .B SIGHUP
 .B run
 reads its configuration again and opens its files anew. Unchanged targets keep their numbers and counts. A configuration with a
-mistake changes nothing, and standard error says what is wrong.
+mistake changes nothing, and standard error or the journal says what is wrong.
 .TP
 .BR SIGTERM ", " SIGINT
 stop within two seconds, every line written.
@@ -115,13 +130,15 @@ Where it is set and not empty,
 uses no colour.
 .TP
 .B RUST_LOG
-How much is said on standard error and in the file for diagnostics: error, warn, info, debug or trace. It wins over
+How much is said on standard error or in the journal, and in the file for diagnostics: error, warn, info, debug or trace. It wins over
 .I level
 in [diagnostics], which is info where it is not written.
 .SH FILES
 .TP
 .I /etc/pingtest/pingtest.toml
-The configuration. As installed it explains every key.
+The configuration, see
+.BR pingtest.toml (5).
+As installed it explains every key.
 .TP
 .I /var/log/pingtest/NAME.log
 The lines of the target NAME; its name never changes.
@@ -148,26 +165,41 @@ and
 .B resume
 ask the running daemon.
 .PP
+Where standard error is the journal (JOURNAL_STREAM in
+.BR systemd.exec (5)),
+what pingtest has to say goes there with fields to query by, see
+.BR pingtest.service (8).
 With
 .I file
 in [diagnostics],
 .B run
-also appends to that file what it says on standard error, stamped. The file is not rotated; let
+also appends to that file what it says, stamped. The file is not rotated; let
 .BR logrotate (8)
 do so with copytruncate. What cannot be written to it is missing there without a word. Why the program did not start or go on is said
 on standard error only. Another [diagnostics] takes effect at the next start.
 .SH SEE ALSO
+.BR pingtest.toml (5),
+.BR pingtest.service (8),
 .BR ping (8),
 .BR fping (8),
 .BR logrotate (8),
 .BR icmp (7)
 "#;
 
-/// Writes the page of `command` and all its subcommands, in roff.
+/// Writes a page in roff; `command` is the definition of the program.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn render(mut command: Command, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn render(page: Page, command: Command, out: &mut dyn Write) -> io::Result<()> {
+    match page {
+        Page::Program => render_program(command, out),
+        Page::Configuration => out.write_all(include_bytes!("../packaging/usr/share/man/man5/pingtest.toml.5")),
+        Page::Service => out.write_all(include_bytes!("../packaging/usr/share/man/man8/pingtest.service.8")),
+    }
+}
+
+/// The page of `command` and all its subcommands.
+fn render_program(mut command: Command, out: &mut dyn Write) -> io::Result<()> {
     command.build();
     let page = Man::new(command.clone()).title("PINGTEST").section("1").manual("User Commands");
     page.render_title(out)?;

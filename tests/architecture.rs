@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("limits", Rooms::Only(&[])),
     ("memory", Rooms::Only(&[])),
     ("printable", Rooms::Only(&[])),
-    ("logging", Rooms::Only(&[])),
+    ("logging", Rooms::Only(&["printable"])),
     ("driver", Rooms::Only(&["icmp", "clock"])),
     ("daemon", Rooms::All),
     // The edge towards the user: what it is asked to do, it has the parts below do.
@@ -51,6 +51,7 @@ const PURE: &[&str] = &[
     "sink::line",
     "sink::rotation",
     "printable",
+    "logging::event",
     "ledger::history",
     "hook::event",
     "outages::rhythm",

@@ -355,6 +355,19 @@ mod tests {
     }
 
     #[test]
+    fn every_known_key_is_in_the_manual_page() {
+        let page = include_str!("../../packaging/usr/share/man/man5/pingtest.toml.5");
+        let tables = [MAIN_KEYS, TARGET_KEYS, LOG_KEYS, DIAGNOSTICS_KEYS, LEDGER_KEYS, CONTROL_KEYS, HOOK_KEYS];
+        for key in tables.into_iter().flatten() {
+            let shown = [format!("\n.B {key}\n"), format!("\n.BR {key} \""), format!("\n.SH [{key}]\n")];
+            assert!(
+                shown.iter().any(|shown| page.contains(shown)) || page.contains(&format!("\n.SH [[{key}]]\n")),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
     fn every_key_of_judging_is_read_by_itself() {
         assert_eq!((JUDGING_KEYS.first(), JUDGING_KEYS.last()), (Some(&"down_after"), Some(&"degraded_for")));
         for key in JUDGING_KEYS {

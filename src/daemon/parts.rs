@@ -18,6 +18,7 @@ use crate::config::{self, Format, Layout, Log};
 use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
 use crate::hook::{self, Hooks, Patience, Stopped};
 use crate::ledger::{self, Ledger};
+use crate::logging::event;
 use crate::monitor::finding::{Finding, What};
 use crate::monitor::outage::State;
 use crate::monitor::record::Record;
@@ -78,7 +79,11 @@ impl Notices {
     pub(crate) fn tell_untold(&self) {
         let untold = self.news.untold.swap(0, Ordering::Relaxed);
         if untold > 0 {
-            warn!("{untold} more outages, ends of outages and first replies are not named here; the log has them");
+            warn!(
+                PINGTEST_EVENT = event::FINDINGS_UNTOLD,
+                PINGTEST_COUNT = untold,
+                "{untold} more outages, ends of outages and first replies are not named here; the log has them"
+            );
         }
     }
 }
@@ -323,16 +328,13 @@ impl News {
 /// Whether the operator is told of it.
 fn is_news(what: &What) -> bool {
     match what {
-        What::OutageBegan(_) | What::OutageEnded(_) | What::FirstReply(_) => true,
+        What::OutageBegan(_) | What::OutageEnded(_) | What::FirstReply(_) | What::AddressChanged { .. } => true,
         What::StateChanged { from, to } => {
             [from, to].iter().any(|state| matches!(state, State::Degraded | State::Paused))
         }
-        What::Watched
-        | What::Unwatched
-        | What::OutageAmended(_)
-        | What::AddressChanged { .. }
-        | What::GapBegan { .. }
-        | What::GapEnded { .. } => false,
+        What::Watched | What::Unwatched | What::OutageAmended(_) | What::GapBegan { .. } | What::GapEnded { .. } => {
+            false
+        }
     }
 }
 

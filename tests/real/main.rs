@@ -11,6 +11,7 @@ mod clocks;
 mod daemon;
 mod gateway;
 mod identity;
+mod journal;
 mod names;
 mod network;
 mod ping;

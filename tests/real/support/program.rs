@@ -59,9 +59,14 @@ impl Program {
     }
 
     /// Starts a prepared command in a directory that has been furnished.
-    pub(crate) fn spawn(dir: TempDir, mut command: Command, args: &[&str]) -> Self {
-        let [stdout, stderr] =
-            ["stdout", "stderr"].map(|name| File::create(dir.path().join(name)).expect("the directory is ours"));
+    pub(crate) fn spawn(dir: TempDir, command: Command, args: &[&str]) -> Self {
+        let stderr = File::create(dir.path().join("stderr")).expect("the directory is ours");
+        Self::spawn_with(dir, command, args, stderr.into())
+    }
+
+    /// Likewise, with its standard error led elsewhere.
+    pub(crate) fn spawn_with(dir: TempDir, mut command: Command, args: &[&str], stderr: Stdio) -> Self {
+        let stdout = File::create(dir.path().join("stdout")).expect("the directory is ours");
         command.args(args).current_dir(dir.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         for variable in ["LOGS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "RUST_LOG"] {
             command.env_remove(variable);
