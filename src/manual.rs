@@ -34,6 +34,7 @@ STAMP 64 bytes from 223.5.5.5: icmp_seq=4 ttl=118 time=5.20 ms (DUP!)
 STAMP From 10.0.0.1 icmp_seq=5 Destination Host Unreachable
 STAMP not sent to 223.5.5.5: icmp_seq=6 Network is unreachable
 STAMP not measured: 41 probes to 223.5.5.5, icmp_seq=7..47 (suspended for 41.0 s)
+STAMP not measured: 12 probes to 223.5.5.5 (pingtest did not run for 12.3 s)
 STAMP address of web001 changed: 172.17.0.2 \-> 172.17.0.3
 .fi
 .PP

@@ -392,7 +392,11 @@ proptest! {
                 Event::OutageBegan { seq, .. } => found.push((seq, None)),
                 Event::OutageEnded { seq, .. } => found.last_mut().unwrap().1 = Some(seq),
                 Event::Answer(_) | Event::Lost { .. } | Event::FirstReply(_) => {}
-                Event::Unreachable { .. } | Event::NotSent { .. } | Event::NotMeasured { .. } | Event::AddressChanged { .. } => {
+                Event::Unreachable { .. }
+                | Event::NotSent { .. }
+                | Event::NotMeasured { .. }
+                | Event::NotRunning { .. }
+                | Event::AddressChanged { .. } => {
                     panic!("{record:?}")
                 }
             }

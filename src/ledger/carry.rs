@@ -8,7 +8,7 @@ use super::counts::unpack;
 use super::history::Probes;
 use super::row::{self, COLUMNS};
 use super::store::MinuteWriter;
-use crate::monitor::outage::{Carried, State};
+use crate::monitor::outage::{Carried, Ending, State};
 use crate::monitor::target::Label;
 use crate::monitor::time::Wall;
 
@@ -50,8 +50,8 @@ impl<'c> Finder<'c> {
         Ok(Self {
             key: conn.prepare("SELECT id FROM target WHERE name = ?1 AND host = ?2")?,
             watch: conn.prepare(
-                "SELECT watch.until, watch.state, run.until, watch.known IS NOT NULL FROM watch JOIN run ON run.id = watch.run
-                 WHERE watch.target = ?1 ORDER BY watch.run DESC, watch.id DESC LIMIT 1",
+                "SELECT watch.until, watch.state, run.until, watch.known IS NOT NULL, run.ended IS NOT NULL
+                 FROM watch JOIN run ON run.id = watch.run WHERE watch.target = ?1 ORDER BY watch.run DESC, watch.id DESC LIMIT 1",
             )?,
             outage: conn.prepare(&format!(
                 "SELECT {COLUMNS} FROM outage WHERE target = ?1 AND ended IS NULL AND abandoned = 0
@@ -64,34 +64,34 @@ impl<'c> Finder<'c> {
         self.key.query_row(params![label.name.as_str(), label.host.to_string()], |row| row.get(0)).optional()
     }
 
-    /// What is carried over of a target; `None` where it was let go before its last process ended, or nothing was known of it.
+    /// What is carried over of a target; `None` where it was let go before its last process ended.
     fn last_known(&mut self, target: i64, label: &Label) -> rusqlite::Result<Option<Known>> {
         let read = |row: &Row<'_>| {
             let (closed, state): (Option<i64>, Option<String>) = (row.get(0)?, row.get(1)?);
-            Ok((closed, state, row.get(2)?, row.get(3)?))
+            let ending = if row.get(4)? { Ending::Clean } else { Ending::Abrupt };
+            Ok((closed, state, row.get(2)?, row.get(3)?, ending))
         };
-        let Some((None, state, until, was_known)) = self.watch.query_row([target], read).optional()? else {
+        let Some((None, state, until, was_known, ending)) = self.watch.query_row([target], read).optional()? else {
             return Ok(None);
         };
         let outage = self.outage.query_row([target], row::outage).optional()?;
-        let Some(state) = carried_state(state.as_deref().and_then(State::of_word), outage.is_some()) else {
-            return Ok(None);
-        };
+        let state = carried_state(state.as_deref().and_then(State::of_word), outage.is_some());
         let has_been_up = was_known || outage.is_some();
         let (name, host) = (label.name.clone(), label.host.to_string());
-        Ok(Some(Known { carried: Carried { name, host, state, outage, until: Wall::from_nanos(until) }, has_been_up }))
+        let until = Wall::from_nanos(until);
+        Ok(Some(Known { carried: Carried { name, host, state, outage, until, ending }, has_been_up }))
     }
 }
 
-/// How a target that was in `last` goes on; `None` where that says nothing.
-fn carried_state(last: Option<State>, is_in_outage: bool) -> Option<State> {
+/// How a target that was in `last` goes on.
+fn carried_state(last: Option<State>, is_in_outage: bool) -> State {
     match (last, is_in_outage) {
         // By order, and nobody has taken it back.
-        (Some(State::Paused), _) => Some(State::Paused),
-        (_, true) => Some(State::Down),
+        (Some(State::Paused), _) => State::Paused,
+        (_, true) => State::Down,
         // Behind its parent, which was down: it had been up before.
-        (Some(State::Up | State::Degraded | State::Behind), false) => Some(State::Up),
-        (Some(State::Unknown | State::Suspect | State::Down) | None, false) => None,
+        (Some(State::Up | State::Degraded | State::Behind), false) => State::Up,
+        (Some(State::Unknown | State::Suspect | State::Down) | None, false) => State::Unknown,
     }
 }
 

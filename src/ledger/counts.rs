@@ -62,6 +62,7 @@ impl Tally {
             Event::Unreachable { lateness: Lateness::AfterLoss, .. }
             | Event::NotSent { .. }
             | Event::NotMeasured { .. }
+            | Event::NotRunning { .. }
             | Event::AddressChanged { .. }
             | Event::OutageBegan { .. }
             | Event::OutageEnded { .. }

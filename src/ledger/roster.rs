@@ -158,7 +158,7 @@ impl Roster {
         for label in configured {
             self.enter(label);
         }
-        for Known { carried, has_been_up } in carried {
+        for Known { carried, has_been_up } in carried.iter().filter(|known| known.carried.state != State::Unknown) {
             if let Some(&number) = self.by_label.get(&(carried.name.clone(), carried.host.clone())) {
                 let began = carried.outage.as_ref().map(|outage| (outage.began.at, outage.lost));
                 self.entries[number].lasting = began.map(|(began, lost)| Lasting { began, lost, is_written: true });

@@ -18,7 +18,7 @@ use super::schema::beside;
 use super::writer::Thread;
 use super::*;
 use crate::monitor::finding::{Finding, FirstReply, Gap, What};
-use crate::monitor::outage::{Bound, Carried, Cause, Outage, State};
+use crate::monitor::outage::{Bound, Carried, Cause, Ending, Outage, State};
 use crate::monitor::record::{Answer, AnswerKind, Event, Record};
 use crate::monitor::sample::IcmpError;
 use crate::monitor::target::{Addr, Host, Name};
@@ -297,8 +297,33 @@ fn an_outage_that_spans_a_restart_is_one() {
     // What was carried over is known after a further restart as well.
     assert!(b.outages.is_empty());
     let life = bench.begin(70, &["a", "b", "c"]);
-    let names: Vec<&str> = life.carried.iter().map(|known| known.name.as_str()).collect();
-    assert_eq!(names, ["b"], "a's state was not told after its outage, c was let go");
+    let names: Vec<_> = life.carried.iter().map(|known| (known.name.as_str(), known.state)).collect();
+    let expected = [("a", State::Unknown), ("b", State::Up)];
+    assert_eq!(names, expected, "a's state was not told after its outage, c was let go");
+}
+
+#[test]
+fn how_and_when_a_process_ended_is_known_of_each_target_it_watched() {
+    let bench = Bench::new();
+    let known = |life: &Life| life.carried.iter().map(|known| (known.until, known.ending)).collect::<Vec<_>>();
+    let mut life = bench.begin(0, &["a", "b"]);
+    assert_eq!(known(&life), []);
+    life.watched(0, &["a", "b"]);
+    life.turn(5);
+    drop(life);
+    let mut life = bench.begin(10, &["a", "b"]);
+    assert_eq!(known(&life), [(at(5), Ending::Abrupt); 2], "killed");
+    life.watched(10, &["a", "b"]);
+    life.finding(12, "b", What::Unwatched);
+    life.end(15);
+    let mut life = bench.begin(20, &["a", "b"]);
+    assert_eq!(known(&life), [(at(15), Ending::Clean)], "b was let go before");
+    life.watched(20, &["a"]);
+    life.turn(25);
+    drop(life);
+    // Killed again before anything was written.
+    drop(bench.begin(30, &["a"]));
+    assert_eq!(known(&bench.begin(40, &["a"])), [(at(25), Ending::Abrupt)]);
 }
 
 #[test]
@@ -312,7 +337,8 @@ fn a_target_that_was_let_go_begins_anew() {
     life.finding(4, "a", What::Watched);
     life.turn(5);
     life.end(6);
-    assert!(bench.begin(7, &["a"]).carried.is_empty());
+    let [known] = &bench.begin(7, &["a"]).carried[..] else { panic!("it was watched to the end") };
+    assert_eq!((known.state, known.until), (State::Unknown, at(6)));
 }
 
 #[test]
@@ -922,11 +948,11 @@ fn a_target_is_never_up_until_it_answers_and_not_again_after_a_restart() {
 #[test]
 fn neither_being_behind_nor_a_pause_ends_with_the_process() {
     for (before, last, carried, never_up) in [
-        (State::Up, State::Behind, Some(State::Up), vec![]),
-        (State::Up, State::Degraded, Some(State::Up), vec![]),
-        (State::Up, State::Paused, Some(State::Paused), vec![]),
-        (State::Unknown, State::Paused, Some(State::Paused), vec![span(0, 3), span(5, 9)]),
-        (State::Unknown, State::Unknown, None, vec![span(0, 3), span(5, 9)]),
+        (State::Up, State::Behind, State::Up, vec![]),
+        (State::Up, State::Degraded, State::Up, vec![]),
+        (State::Up, State::Paused, State::Paused, vec![]),
+        (State::Unknown, State::Paused, State::Paused, vec![span(0, 3), span(5, 9)]),
+        (State::Unknown, State::Unknown, State::Unknown, vec![span(0, 3), span(5, 9)]),
     ] {
         let bench = Bench::new();
         let mut life = bench.begin(0, &["a"]);
@@ -936,7 +962,7 @@ fn neither_being_behind_nor_a_pause_ends_with_the_process() {
         life.turn(3);
         drop(life);
         let mut life = bench.begin(5, &["a"]);
-        assert_eq!(life.carried.first().map(|known| known.state), carried, "{before} {last}");
+        assert_eq!(life.carried.first().map(|known| known.state), Some(carried), "{before} {last}");
         life.watched(5, &["a"]);
         life.end(9);
         assert_eq!(only(&bench.read(9)).never_up, never_up, "{before} {last}");

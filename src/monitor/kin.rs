@@ -43,6 +43,7 @@ impl Monitor {
                 continue;
             }
             leg.restore(carried, now);
+            leg.note_absence(carried, now.wall, &mut self.out);
             if carried.state == State::Paused {
                 // It is at work, so its name is known.
                 let _ = self.handle_pause(&carried.name, now);

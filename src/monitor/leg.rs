@@ -338,6 +338,17 @@ impl Leg {
         out.records.push(self.record(at, self.addr(), Event::NotMeasured { first, last, count, reason }));
     }
 
+    /// Writes down for how long no process measured. That is about another timetable than the present one, so its counts stay as they
+    /// are. Less than an interval may have had no slot in it; and where the clock was set back, nobody knows.
+    pub(super) fn note_absence(&self, carried: &Carried, at: Wall, out: &mut Output) {
+        let time = at - carried.until;
+        let count = u64::try_from(time.as_nanos() / self.target.interval.as_nanos().max(1)).unwrap_or(u64::MAX);
+        if count > 0 {
+            let event = Event::NotRunning { count, time, ending: carried.ending };
+            out.records.push(self.record(at, self.addr(), event));
+        }
+    }
+
     /// Gives up what is in flight, together with slots that were missed for the same reason.
     pub(super) fn void(&mut self, missed: Option<Missed>, reason: Reason, at: Wall, out: &mut Output) {
         if let Reason::Suspended(time) = reason {

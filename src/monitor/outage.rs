@@ -226,10 +226,21 @@ pub struct Carried {
     pub name: Name,
     /// Its host, as [`super::target::Host`] is displayed: it must be the same still.
     pub host: String,
-    /// Its state. [`State::Down`] where there is an outage.
+    /// Its state. [`State::Down`] where there is an outage, [`State::Unknown`] where there is nothing to go on from.
     pub state: State,
     /// The outage that lasted.
     pub outage: Option<Outage>,
     /// The last sign of life of that process.
     pub until: Wall,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How an earlier process of pingtest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// In order: its last sign of life is its end.
+    Clean,
+    /// In the midst of its work, some time after its last sign of life: killed, aborted, or with the machine.
+    Abrupt,
 }

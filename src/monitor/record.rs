@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::finding::FirstReply;
-use super::outage::Cause;
+use super::outage::{Cause, Ending};
 use super::sample::IcmpError;
 use super::target::{Addr, Label};
 use super::time::Wall;
@@ -70,6 +70,16 @@ pub enum Event {
         count: u64,
         /// Why.
         reason: Reason,
+    },
+    /// pingtest did not run, and the target was not measured for that long: not losses. No probe has a number here, for numbers belong
+    /// to the timetable of one process.
+    NotRunning {
+        /// How many whole intervals of the target that was.
+        count: u64,
+        /// By the wall clock, since the last sign of life of the process before.
+        time: Duration,
+        /// How that process ended: unless it did so cleanly, `time` is the most it can have been.
+        ending: Ending,
     },
     /// A name now leads to another address.
     AddressChanged {

@@ -74,6 +74,7 @@ fn answers(monitor: &mut Monitor) -> Vec<(String, AnswerKind)> {
         | Event::Unreachable { .. }
         | Event::NotSent { .. }
         | Event::NotMeasured { .. }
+        | Event::NotRunning { .. }
         | Event::AddressChanged { .. }
         | Event::OutageBegan { .. }
         | Event::OutageEnded { .. }

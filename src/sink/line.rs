@@ -28,7 +28,7 @@ pub use stamp::{BadStampFormat, Moment, StampFormat};
 use self::json::Json;
 use self::text::Text;
 use crate::monitor::finding::WarmUp;
-use crate::monitor::outage::Cause;
+use crate::monitor::outage::{Cause, Ending};
 use crate::monitor::record::{Reason, Record};
 use crate::monitor::target::{Addr, Host, Name};
 use crate::monitor::time::Wall;
@@ -230,6 +230,27 @@ impl fmt::Display for Words<'_> {
             Reason::Paused(time) if time.is_zero() => f.write_str("paused"),
             Reason::Paused(time) => write!(f, "paused for {}", Span(*time)),
         }
+    }
+}
+
+/// For how long pingtest did not run, in the words of both formats.
+struct Absence {
+    time: Duration,
+    ending: Ending,
+}
+
+impl Absence {
+    /// What its words begin with, and those of no reason.
+    const BEGIN: &'static str = "pingtest did not run for ";
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at_most = match self.ending {
+            Ending::Clean => "",
+            Ending::Abrupt => "up to ",
+        };
+        write!(f, "{}{at_most}{}", Self::BEGIN, Span(self.time))
     }
 }
 

@@ -82,7 +82,7 @@ impl Log {
             self.not_written += line.count.expect("it is counted");
             return;
         }
-        if line.is_finding() {
+        if line.is_finding() || line.is_absence() {
             return;
         }
         let addr = line.target.parse().expect("targets are named by their addresses");

@@ -1,5 +1,6 @@
 //! Outages over restarts: stopped in order and killed, in the middle of an outage, just before one and just after it was told. What
-//! lasted is one outage with the time in which nobody measured named; what changed meanwhile has bounds that hold the truth.
+//! lasted is one outage with the time in which nobody measured named; what changed meanwhile has bounds that hold the truth. And the log
+//! says for how long nobody measured.
 //!
 //! The network's script says when it failed whom, its journal which probes reached it; so the truth needs no word of pingtest.
 
@@ -39,6 +40,10 @@ const LIVES: [(u64, u64, End); 8] = [
     (31_200, 44_000, End::Stop),
 ];
 const TIMEOUT: u64 = 400;
+/// Less than between any two lives.
+const SHORTEST_ABSENCE: Duration = Duration::from_millis(300);
+/// What a kill takes of the time before it: a second, and the rest is for a machine that gave the program no processor.
+const KILL: Duration = Duration::from_millis(1_200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -103,6 +108,9 @@ fn an_outage_over_restarts_and_kills_is_one_with_bounds_that_hold_the_truth() {
     let mut proof = Proof { journal: &journal, kept: &kept, errors: Vec::new(), story: String::new() };
     TARGETS.iter().for_each(|target| proof.add_target(target));
     proof.add_unmeasured(LASTS, &absent_from);
+    for target in TARGETS.iter().filter(|target| Duration::from_millis(target.interval) < SHORTEST_ABSENCE) {
+        proof.add_absences(target, &home.lines("\"outcome\":\"not_measured\""), &absent_from);
+    }
     FLAPPING.for_each(|host| proof.add_flapping(&flapping(host)));
     say(&format!(
         "{} lives; told 1.5 s before a kill or earlier, and kept: {}\n{}",
@@ -167,16 +175,21 @@ impl Home {
         config
     }
 
-    /// What is told of outages so far.
-    fn lines(&self) -> Vec<Line> {
+    /// The lines so far in which `wanted` stands.
+    fn lines(&self, wanted: &str) -> Vec<Line> {
         let text = std::fs::read(self.0.path().join("log/pingtest.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().filter(|line| line.contains("\"outcome\":\"outage_")).map(line::parse_one).collect()
+        whole.lines().filter(|line| line.contains(wanted)).map(line::parse_one).collect()
+    }
+
+    /// What is told of outages so far.
+    fn outages(&self) -> Vec<Line> {
+        self.lines("\"outcome\":\"outage_")
     }
 
     fn await_told(&self, target: &str) {
-        let told = || self.lines().iter().any(|line| line.is(target, "outage_began")).then_some(());
+        let told = || self.outages().iter().any(|line| line.is(target, "outage_began")).then_some(());
         wait::until(PATIENCE, told).expect("the outage is told");
     }
 
@@ -185,7 +198,7 @@ impl Home {
         /// A second is what a kill may cost; the rest is for a machine that gave the program no processor.
         const LAST: u64 = 1_500_000_000;
         let is_old = |line: &Line| (started..killed - LAST).contains(&nanos(&line.ts));
-        self.lines().into_iter().filter(is_old).collect()
+        self.outages().into_iter().filter(is_old).collect()
     }
 }
 
@@ -283,7 +296,6 @@ impl Proof<'_> {
     /// What nobody measured is the time between the probes that reached the network before and after each absence, give or take one;
     /// and what a kill takes of the time before it.
     fn add_unmeasured(&mut self, target: &str, absent_from: &[u64]) {
-        const KILL: Duration = Duration::from_millis(1_200);
         let requests = &self.journal.hosts[&target.parse().expect("an address")];
         let mut absent = Duration::ZERO;
         for left in &absent_from[..absent_from.len() - 1] {
@@ -301,6 +313,39 @@ impl Proof<'_> {
         }
     }
 
+    /// One line for each absence, which says how long that was until the line: to the rounding of its words where the life before was
+    /// stopped, else at least so long and no longer than a kill may cost. The slots in it are counted by that.
+    fn add_absences(&mut self, target: &Target, lines: &[Line], absent_from: &[u64]) {
+        const ROUNDED: Duration = Duration::from_millis(50);
+        let told: Vec<_> = lines.iter().filter(|line| line.target == target.addr && line.is_absence()).collect();
+        if told.len() != LIVES.len() - 1 {
+            self.errors.push(format!("{}: {} absences told of: {told:?}", target.addr, told.len()));
+            return;
+        }
+        for ((line, left), (.., end)) in told.into_iter().zip(absent_from).zip(&LIVES) {
+            let absent = Duration::from_nanos(nanos(&line.ts) - left);
+            let said = span(line.error());
+            // A stop takes its time, and is told of when it is over.
+            let (prefix, least, most) = match end {
+                End::Stop => ("pingtest did not run for ", absent.saturating_sub(KILL), absent),
+                End::Kill | End::KillOnceTold => ("pingtest did not run for up to ", absent, absent + KILL),
+            };
+            let slots = (said.as_secs_f64() * 1000.0 / target.interval as f64).floor() as u64;
+            let holds = least <= said + ROUNDED && said <= most + ROUNDED && line.error().starts_with(prefix);
+            if !holds || line.count.is_none_or(|count| count.abs_diff(slots) > 1) {
+                self.errors.push(format!("{}: {absent:?} after {end:?}: {line:?}", target.addr));
+            }
+            if target.addr == LASTS {
+                let _ = writeln!(
+                    self.story,
+                    "{LASTS}: {absent:.2?} after {end:?}: {} in {}",
+                    line.count.unwrap_or(0),
+                    line.error()
+                );
+            }
+        }
+    }
+
     fn show(&self, outage: &KeptOutage) -> String {
         let KeptOutage {
             began, began_earliest, ended, ended_earliest, unmeasured, cause, lost, open, abandoned, ..
@@ -314,4 +359,12 @@ impl Proof<'_> {
             if *abandoned { ", abandoned" } else { "" }
         )
     }
+}
+
+/// The time at the end of these words: `600 ms`, `1.5 s`.
+fn span(words: &str) -> Duration {
+    let mut words = words.rsplit(' ');
+    let (unit, number) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let number: f64 = number.parse().expect("words end in a time");
+    Duration::from_secs_f64(if unit == "ms" { number / 1000.0 } else { number })
 }

@@ -16,6 +16,7 @@ mod names;
 mod network;
 mod ping;
 mod reload;
+mod restart;
 mod router;
 mod scale;
 mod simnet;

@@ -207,6 +207,10 @@ impl Book {
             &Event::NotMeasured { first, last, count, ref reason } => {
                 self.handle_not_measured(NotMeasured { first, last, count }, reason, record);
             }
+            Event::NotRunning { count, time, .. } => {
+                assert!(self.outcomes.is_empty(), "it runs: {record:?}");
+                assert!(*count > 0 && *time >= self.target.interval, "too short: {record:?}");
+            }
             Event::AddressChanged { old, new } => assert_ne!(old, new, "{record:?}"),
             Event::OutageBegan { seq, .. } => {
                 assert!(!self.is_down, "down already: {record:?}");

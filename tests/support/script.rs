@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use pingtest::config::value::{self, Families};
 use pingtest::monitor::Start;
-use pingtest::monitor::outage::{Bound, Carried, Cause, DegradedRules, Outage, Rules, State};
+use pingtest::monitor::outage::{Bound, Carried, Cause, DegradedRules, Ending, Outage, Rules, State};
 use pingtest::monitor::record::SendError;
 use pingtest::monitor::sample::{Checksum, IcmpError};
 use pingtest::monitor::target::{Addr, Host, IpVersion, Name, SocketOptions, Target};
@@ -114,17 +114,26 @@ pub(crate) struct Carry {
     target: String,
     /// How long before the start its outage began; where it is not given, the target was up.
     down: Option<Span>,
+    /// Its state, where it was neither.
+    state: Option<String>,
     /// How long before the start that process ended.
-    ended: Span,
+    ended: Option<Span>,
+    /// How long after it, where the clock was set back.
+    ended_after: Option<Span>,
+    /// Whether that process was killed, so that this was its last sign of life.
+    #[serde(default)]
+    killed: bool,
 }
 
 impl Carry {
     pub(crate) fn carried(&self, targets: &[Arc<Target>], start: Wall) -> Carried {
         let target = targets.iter().find(|target| target.name.as_str() == self.target).expect("a target of this name");
+        let time = |span: Option<Span>| span.map_or(Duration::ZERO, |span| span.0);
+        let (before, after) = (time(self.ended), time(self.ended_after));
         let outage = self.down.map(|down| Outage {
             began: Bound { at: start - down.0, earliest: None },
             ended: None,
-            lasted: down.0 - self.ended.0,
+            lasted: down.0 - before,
             cause: Cause::Unanswered,
             first_seq: 1,
             lost: 3,
@@ -134,12 +143,15 @@ impl Carry {
             new_id_helped: false,
             behind: 0,
         });
+        let word = self.state.as_deref().unwrap_or(if outage.is_some() { "down" } else { "up" });
+        let state = State::of_word(word).expect("a state");
         Carried {
             name: target.name.clone(),
             host: target.host.to_string(),
-            state: if outage.is_some() { State::Down } else { State::Up },
+            state,
             outage,
-            until: start - self.ended.0,
+            until: start - before + after,
+            ending: if self.killed { Ending::Abrupt } else { Ending::Clean },
         }
     }
 }

@@ -4,6 +4,8 @@
 //! in `error` (`was 172.17.0.2`), for `from` would claim that somebody had sent something. `not_written`, the writer's own,
 //! has no `target` where several share the file.
 //!
+//! `not_measured` has no `seq` where pingtest did not run: numbers belong to the timetable of one process.
+//!
 //! Of an outage, `sent` is when its first lost probe was sent, `error` its cause, `count` how many probes were lost, and `lasted_s`
 //! how long it lasted; `hint` is what the time until a first reply is typical of.
 
@@ -15,7 +17,9 @@ use serde::{Serialize, Serializer};
 
 use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
-use super::{CauseWords, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros, rounded_millis};
+use super::{
+    Absence, CauseWords, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros, rounded_millis,
+};
 use crate::monitor::finding::FirstReply;
 use crate::monitor::record::{Answer, Event, Reason, Record};
 use crate::monitor::sample::IcmpError;
@@ -153,6 +157,10 @@ fn with_event<'a>(line: Line<'a>, record: &'a Record, zones: &mut ZoneNames) -> 
         Event::NotMeasured { first, count, reason, .. } => {
             Line { seq: Some(*first), count: Some(*count), error: Some(Error::Reason(reason)), ..line }
         }
+        Event::NotRunning { count, time, ending } => {
+            let absence = Absence { time: *time, ending: *ending };
+            Line { count: Some(*count), error: Some(Error::Absence(absence)), ..line }
+        }
         Event::AddressChanged { old, new } => {
             Line { addr: Some(Shown::new(*new, zones)), error: Some(Error::Was(Shown::new(*old, zones))), ..line }
         }
@@ -177,7 +185,11 @@ fn sent(event: &Event) -> Option<Wall> {
         Event::Answer(answer) => Some(answer.sent),
         Event::Lost { sent, .. } | Event::Unreachable { sent, .. } => Some(*sent),
         Event::OutageBegan { began, .. } | Event::OutageEnded { began, .. } => Some(*began),
-        Event::NotSent { .. } | Event::NotMeasured { .. } | Event::AddressChanged { .. } | Event::FirstReply(_) => None,
+        Event::NotSent { .. }
+        | Event::NotMeasured { .. }
+        | Event::NotRunning { .. }
+        | Event::AddressChanged { .. }
+        | Event::FirstReply(_) => None,
     }
 }
 
@@ -205,6 +217,7 @@ pub(super) enum Error<'a> {
     Text(&'a str),
     Icmp(IcmpError),
     Reason(&'a Reason),
+    Absence(Absence),
     Was(Shown<'a>),
     Cause(CauseWords<'a>),
 }
@@ -215,6 +228,7 @@ impl Display for Error<'_> {
             Self::Text(text) => f.write_str(text),
             Self::Icmp(error) => error.fmt(f),
             Self::Reason(reason) => Words(reason).fmt(f),
+            Self::Absence(absence) => absence.fmt(f),
             Self::Was(addr) => write!(f, "was {addr}"),
             Self::Cause(cause) => cause.fmt(f),
         }

@@ -105,7 +105,7 @@ impl From<&Event> for Outcome {
             Event::Lost { .. } => Self::Lost,
             Event::Unreachable { .. } => Self::Unreachable,
             Event::NotSent { .. } => Self::NotSent,
-            Event::NotMeasured { .. } => Self::NotMeasured,
+            Event::NotMeasured { .. } | Event::NotRunning { .. } => Self::NotMeasured,
             Event::AddressChanged { .. } => Self::AddressChanged,
             Event::OutageBegan { .. } => Self::OutageBegan,
             Event::OutageEnded { .. } => Self::OutageEnded,

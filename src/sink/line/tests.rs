@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::monitor::finding::FirstReply;
+use crate::monitor::outage::Ending;
 use crate::monitor::record::{Answer, AnswerKind, Event, Lateness, SendError};
 use crate::monitor::sample::IcmpError;
 use crate::monitor::target::Target;
@@ -134,6 +135,20 @@ fn probes_not_measured_share_a_line() {
     );
     let one = record(literal("alidns", "223.5.5.5"), Event::NotMeasured { first: 7, last: 7, count: 1, reason });
     assert_eq!(body(&one), "not measured: 1 probe to 223.5.5.5, icmp_seq=7 (suspended for 41.0 s)");
+}
+
+#[test]
+fn time_in_which_pingtest_did_not_run_has_no_number() {
+    let absence = |count, ending| Event::NotRunning { count, time: Duration::from_millis(12_340), ending };
+    let clean = record(literal("alidns", "223.5.5.5"), absence(12, Ending::Clean));
+    assert_eq!(body(&clean), "not measured: 12 probes to 223.5.5.5 (pingtest did not run for 12.3 s)");
+    assert_eq!(
+        json(&clean),
+        r#"{"ts":"2026-11-22T13:09:57.123456+01:00","target":"alidns","addr":"223.5.5.5","outcome":"not_measured","error":"pingtest did not run for 12.3 s","count":12}"#
+    );
+    let abrupt = record(named("web", "web001", None), absence(1, Ending::Abrupt));
+    assert_eq!(body(&abrupt), "not measured: 1 probe to web001 (pingtest did not run for up to 12.3 s)");
+    assert!(!json(&abrupt).contains("addr"));
 }
 
 #[test]
@@ -534,6 +549,8 @@ fn any_event() -> impl Strategy<Value = Event> {
             count,
             reason
         }),
+        (any::<u64>(), any::<Duration>(), prop::sample::select(vec![Ending::Clean, Ending::Abrupt]))
+            .prop_map(|(count, time, ending)| Event::NotRunning { count, time, ending }),
         (any_addr(), any_addr()).prop_map(|(old, new)| Event::AddressChanged { old, new }),
         (any::<u64>(), any_outage_cause()).prop_map(|(seq, cause)| Event::OutageBegan { seq, began: wall(0), cause }),
         (any::<[u64; 2]>(), any::<Duration>()).prop_map(|([seq, lost], lasted)| Event::OutageEnded {

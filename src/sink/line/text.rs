@@ -10,8 +10,8 @@ use chrono::TimeZone;
 use super::outcome::Outcome;
 use super::stamp::{StampFormat, Stamper};
 use super::{
-    Bytes, CauseWords, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros, rounded_millis,
-    write_number,
+    Absence, Bytes, CauseWords, Labels, Missing, Peer, Printable, Shown, Words, ZoneNames, hint_words, micros,
+    rounded_millis, write_number,
 };
 use crate::monitor::finding::FirstReply;
 use crate::monitor::record::{Answer, Event, Lateness, Record};
@@ -95,6 +95,10 @@ fn write_event(record: &Record, since: &str, zones: &mut ZoneNames, line: &mut i
             }
             write!(line, " ({})", Words(reason))
         }
+        Event::NotRunning { count, time, ending } => {
+            let (peer, absence) = (Peer::of(record, zones), Absence { time: *time, ending: *ending });
+            write!(line, "not measured: {} to {peer} ({absence})", Probes(*count))
+        }
         Event::AddressChanged { old, new } => {
             let (old, new) = (Shown::new(*old, zones), Shown::new(*new, zones));
             write!(line, "address of {} changed: {old} -> {new}", record.target.host)
@@ -128,6 +132,7 @@ fn began(event: &Event) -> Option<Wall> {
         | Event::Unreachable { .. }
         | Event::NotSent { .. }
         | Event::NotMeasured { .. }
+        | Event::NotRunning { .. }
         | Event::AddressChanged { .. }
         | Event::FirstReply(_) => None,
     }

@@ -38,7 +38,12 @@ impl Line {
         matches!(self.outcome.as_str(), "address_changed" | "outage_began" | "outage_ended" | "first_reply")
     }
 
-    /// Its number; every line but a change of address has one.
+    /// Whether it tells for how long pingtest did not run, of probes that have no number.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.outcome == "not_measured" && self.seq.is_none()
+    }
+
+    /// Its number; every line but a change of address and an absence has one.
     pub(crate) fn seq(&self) -> u64 {
         self.seq.unwrap_or_else(|| panic!("no number: {self:?}"))
     }
@@ -55,8 +60,11 @@ impl Line {
         self.sent.as_ref().map(parse)
     }
 
-    /// The numbers it speaks of: more than one where it stands for several probes without a gap.
+    /// The numbers it speaks of: more than one where it stands for several probes without a gap, none where pingtest did not run.
     pub(crate) fn seqs(&self) -> std::ops::Range<u64> {
+        if self.is_absence() {
+            return 1..1;
+        }
         self.seq()..self.seq() + self.count.unwrap_or(1)
     }
 }

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use super::keys::{Keys, is_address};
+use crate::sink::line::Absence;
 use crate::sink::line::outcome::Outcome;
 use crate::sink::line::text::mark;
 
@@ -16,6 +17,7 @@ pub(super) fn keys<'a>(body: &'a str, stamp: &str) -> Option<Keys<'a>> {
         .or_else(|| unreachable(body.strip_prefix("From ")?))
         .or_else(|| not_sent(body.strip_prefix("not sent to ")?))
         .or_else(|| not_measured(body.strip_prefix("not measured: ")?))
+        .or_else(|| not_running(body.strip_prefix("not measured: ")?))
         .or_else(|| address_changed(body.strip_prefix("address of ")?))
         .or_else(|| outage(body.strip_prefix("outage of ")?))
         .or_else(|| first_reply(body.strip_prefix("first reply from ")?))
@@ -97,6 +99,16 @@ fn not_measured(rest: &str) -> Option<Keys<'_>> {
         count: Some(count),
         ..Keys::new(Outcome::NotMeasured)
     };
+    Some(with_peer(keys, Peer::of(peer)))
+}
+
+/// `12 probes to 223.5.5.5 (pingtest did not run for up to 12.3 s)`
+fn not_running(rest: &str) -> Option<Keys<'_>> {
+    let (count, rest) = counted(rest, "probe")?;
+    let rest = rest.strip_prefix(" to ")?.strip_suffix(')')?;
+    let (peer, _) = rest.split_once(&format!(" ({}", Absence::BEGIN))?;
+    let error = rest.get(peer.len() + " (".len()..)?;
+    let keys = Keys { error: Some(error.into()), count: Some(count), ..Keys::new(Outcome::NotMeasured) };
     Some(with_peer(keys, Peer::of(peer)))
 }
 

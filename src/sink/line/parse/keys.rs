@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::monitor::target::Name;
 use crate::sink::line::outcome::Outcome;
 use crate::sink::line::text::{Probes, Seconds, mark, write_rtt};
-use crate::sink::line::{Shown, json};
+use crate::sink::line::{Absence, Shown, json};
 
 /// The keys of JSON but for the two times.
 #[derive(Debug, Clone, Deserialize)]
@@ -139,7 +139,14 @@ impl<'a> Keys<'a> {
             Outcome::NotSent => write!(out, "not sent to {}: icmp_seq={} {}", needed(peer())?, seq()?, error()?),
             Outcome::NotMeasured => {
                 let (count, peer) = (Probes(needed(self.count)?), needed(peer())?);
-                write!(out, "not measured: {count} to {peer}, icmp_seq={} ({})", seq()?, error()?)
+                let error = error()?;
+                match self.seq {
+                    Some(seq) => write!(out, "not measured: {count} to {peer}, icmp_seq={seq} ({error})"),
+                    None if error.0.starts_with(Absence::BEGIN) => {
+                        write!(out, "not measured: {count} to {peer} ({error})")
+                    }
+                    None => Err(fmt::Error),
+                }
             }
             Outcome::AddressChanged => {
                 let (target, new) = (needed(self.target.as_ref())?, needed(self.addr.as_ref())?);

@@ -57,6 +57,16 @@ fn hard_lines_are_read_for_what_they_are() {
             r#""addr":"1.2.3.4","seq":7,"outcome":"not_measured","error":"stopped","count":41}"#,
         ),
         (
+            "not measured: 12 probes to web (1.2.3.4) (pingtest did not run for up to 12.3 s)",
+            Outcome::NotMeasured,
+            r#""addr":"1.2.3.4","outcome":"not_measured","error":"pingtest did not run for up to 12.3 s","count":12}"#,
+        ),
+        (
+            "not measured: 1 probe to web (pingtest did not run for 1.0 s)",
+            Outcome::NotMeasured,
+            r#""outcome":"not_measured","error":"pingtest did not run for 1.0 s","count":1}"#,
+        ),
+        (
             "address of a changed: b changed: 172.17.0.2 -> fe80::1%eth0",
             Outcome::AddressChanged,
             r#""addr":"fe80::1%eth0","outcome":"address_changed","error":"was 172.17.0.2"}"#,
@@ -98,11 +108,13 @@ fn what_is_no_line_of_ours_is_nothing() {
         "+99999-11-22_13:09:57.123 64 bytes from 223.5.5.5: icmp_seq=1 ttl=118 time=5.12 ms",
         "2026-11-22_13:09:57.123 From nobody icmp_seq=5 Destination Host Unreachable",
         "2026-11-22_13:09:57.123 not measured: 41 probe to ::1, icmp_seq=7 (stopped)",
+        "2026-11-22_13:09:57.123 not measured: 41 probes to ::1 (stopped)",
         "2026-11-22_13:09:57.123 not written: 3 lines to a, between b and c (full)",
         r#"{"ts":"2026-11-22T13:09:57.123456+01:00"}"#,
         r#"{"ts":"2026-11-22T13:09:57.123456+01:00","outcome":"lost"}"#,
         r#"{"ts":"2026-11-22T13:09:57.123456+01:00","target":"a","seq":1,"outcome":"won"}"#,
         r#"{"ts":"2026-11-22T13:09:57+01:00","target":"a","seq":1,"outcome":"lost"}"#,
+        r#"{"ts":"2026-11-22T13:09:57.123456+01:00","target":"a","outcome":"not_measured","error":"stopped","count":3}"#,
         r#"{"ts":"2026-11-22T13:09:57.123456+01:00","target":"a","seq":1,"outcome":"reply","rtt_ms":-1,"bytes":64}"#,
         r#"{"ts":"2026-11-22T13:09:57.123456+01:00","target":"a","seq":1,"outcome":"reply","rtt_ms":1e300,"bytes":64}"#,
     ];
@@ -123,6 +135,7 @@ fn a_line_of_json_becomes_the_text_that_it_can_tell() {
         answer(AnswerKind::Late, 1, micro(2_405_000)),
         Event::NotSent { seq: 6, error: SendError { errno: 101, text: "Network is unreachable" } },
         Event::NotMeasured { first: 7, last: 7, count: 1, reason: Reason::Stopped },
+        Event::NotRunning { count: 12, time: micro(12_340_000), ending: Ending::Abrupt },
     ];
     for event in whole {
         let record = record(literal("alidns", "223.5.5.5"), event);
