@@ -14,9 +14,15 @@
 mod support;
 
 mod cgroup;
+mod deaths;
 mod install;
 mod instances;
+mod journal;
 mod machine;
+mod outages;
 mod package;
+mod reload;
 mod say;
+mod stalls;
 mod station;
+mod upgrade;

@@ -1,0 +1,61 @@
+//! From a version to the next, to none, and to nothing left.
+
+use crate::install::assert_clean;
+use crate::package::Package;
+use crate::say::say;
+use crate::station::{CONFIG, LOGS, Station, TARGETS};
+use crate::support::wait::{PATIENCE, Stopwatch};
+
+#[test]
+fn an_upgrade_restarts_it_and_loses_no_line_and_only_a_purge_takes_logs_away() {
+    let Some(station) = Station::at_work(TARGETS) else { return };
+    let machine = &station.machine;
+    station.await_reply("alidns", 10);
+    let (package, next) = (Package::built(), Package::built().next());
+    let pid = station.main_pid("pingtest");
+    machine.write("/etc/pingtest/lab.toml", &crate::instances::config("lab"));
+    machine.ok(&["systemctl", "enable", "--now", "pingtest@lab"]);
+    let instance = station.main_pid("pingtest@lab");
+    let before = station.log("alidns");
+    let watch = Stopwatch::start();
+    let said = station.install(&next);
+    assert_clean(&said);
+    let installed = machine.ok(&["dpkg-query", "--show", "--showformat=${Version}", "pingtest"]);
+    assert_eq!(installed, next.field("Version"));
+    let back = station.await_another("pingtest", pid, PATIENCE);
+    assert!(back.is_some(), "{}", station.story());
+    assert!(station.await_another("pingtest@lab", instance, PATIENCE).is_some(), "{}", station.story());
+    let took = watch.elapsed();
+    let gap = station.await_line("alidns", before.len(), "pingtest did not run for ");
+    station.await_reply("alidns", gap);
+    let log = station.log("alidns");
+    assert_eq!(log[..before.len()], before[..], "what was written stays");
+    let seqs: Vec<_> = log[..gap].iter().filter_map(|line| crate::station::seq(line)).collect();
+    assert!(seqs.iter().zip(1..).all(|(seq, number)| *seq == number), "{seqs:?}");
+    assert_eq!(machine.text(CONFIG), TARGETS, "the configuration is its owner's");
+    say(&format!("upgrade {} to {installed} in {took:.1?}: {}", package.field("Version"), log[gap]));
+
+    let said = station.apt(&["remove", "pingtest"]);
+    assert_clean(&said);
+    let left = machine.sh("ps -e -o user=,comm= | grep -c pingtest || true");
+    assert_eq!(left.trim(), "0", "{}", station.story());
+    assert!(station.count("alidns") > before.len() && machine.text(CONFIG) == TARGETS, "logs and configuration stay");
+    assert!(machine.path("/var/lib/pingtest/ledger.db").exists(), "and the ledger");
+    assert!(!machine.path("/usr/bin/pingtest").exists());
+
+    let said = station.apt(&["purge", "pingtest"]);
+    assert_clean(&said);
+    for path in [LOGS, "/var/lib/pingtest", CONFIG, "/run/pingtest"] {
+        assert!(!machine.path(path).exists(), "{path} is left");
+    }
+    let traces = machine.sh("find /etc/systemd /lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /var/lib/systemd -name '*pingtest*'");
+    assert_eq!(traces, "", "left");
+    let failed = machine.ok(&["systemctl", "list-units", "--no-pager", "--no-legend", "--all", "pingtest*"]);
+    assert!(!failed.contains("failed"), "{failed}");
+    // And again, as if it had never been there.
+    let said = station.install(&package);
+    assert_clean(&said);
+    machine.write(CONFIG, TARGETS);
+    machine.ok(&["systemctl", "restart", "pingtest"]);
+    station.await_reply("alidns", 0);
+}
