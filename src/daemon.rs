@@ -5,7 +5,9 @@
 
 mod asking;
 mod parts;
+mod pulse;
 mod rights;
+mod service;
 mod tell;
 
 use std::io;
@@ -20,17 +22,22 @@ use tracing::{error, info, warn};
 use self::asking::{Asking, Condition};
 use self::parts::output;
 pub(crate) use self::parts::{Parts, Tap, Told};
+use self::pulse::Pulse;
 pub(crate) use self::rights::permitted;
+use self::service::Service;
 pub(crate) use self::tell::tell;
 use crate::clock;
 use crate::config::{self, Environment, Problems, Settings};
 use crate::control::Server;
 use crate::driver::Command;
 use crate::icmp::socket::OpenError;
-use crate::logging;
+use crate::logging::{self, event};
 use crate::memory;
 use crate::monitor::Start;
 use crate::sink::file;
+use crate::stall::{self, Part};
+use crate::systemd::watchdog::Feed;
+use crate::systemd::{self, Notifier};
 
 /// How often it is looked whether the log's thread is still there.
 const WATCH_LOG_EVERY: Duration = Duration::from_secs(1);
@@ -79,11 +86,14 @@ pub fn run(config: &Path) -> Result<(), Error> {
     let ended = runtime.block_on(async {
         // Before anything takes time: a reload asked for meanwhile must not kill.
         let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        stall::begin();
+        let notifier =
+            Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;
         let settings = config::load(config, &environment())?;
         memory::give_back();
         let file = settings.diagnostics.file.as_deref().map(logging::open).transpose()?;
         let _diagnostics = logging::start(settings.diagnostics.level, file);
-        Daemon::start(config, settings, signals)?.run().await
+        Daemon::start(config, settings, signals, notifier)?.run().await
     });
     // A reload that hangs on a dead file system must not keep the process.
     runtime.shutdown_background();
@@ -98,6 +108,8 @@ struct Daemon {
     _server: Option<Server>,
     condition: Condition,
     parts: Parts,
+    service: Service,
+    pulse: Option<Pulse>,
     signals: Signals,
     reload: Option<JoinHandle<Result<Settings, Error>>>,
     /// Another reload was asked for while one is under way.
@@ -110,18 +122,22 @@ struct Signals {
 }
 
 impl Daemon {
-    fn start(config: &Path, mut in_force: Settings, signals: Signals) -> Result<Self, Error> {
+    fn start(config: &Path, mut in_force: Settings, signals: Signals, notifier: Notifier) -> Result<Self, Error> {
         let kind = permitted(&in_force.targets)?;
         let targets = std::mem::take(&mut in_force.targets);
         let (count, dir) = (targets.len(), in_force.log.dir.display().to_string());
         let tap = Tap::Daemon { ledger: in_force.ledger.clone(), hooks: in_force.hooks.clone() };
         let parts = Parts::start(targets, Start::Spread, &[output(&in_force.log)], tap)?;
-        info!("probing {count} targets through {kind} sockets, lines go to {dir}");
+        info!(PINGTEST_EVENT = event::STARTED, "probing {count} targets through {kind} sockets, lines go to {dir}");
         let condition = Condition::default();
         let asking =
             Asking { commands: parts.commands.clone(), started: clock::now().wall, condition: condition.clone() };
         let (config, _server) = (config.to_owned(), asking.listen(&in_force.control));
-        Ok(Self { config, in_force, _server, condition, parts, signals, reload: None, reload_again: false })
+        let watchdog = systemd::watchdog_time().filter(|_| notifier.is_heard());
+        let pulse = watchdog.map(|time| Pulse::new(time, parts.commands.clone(), parts.log().clone()));
+        let service = Service::new(notifier, parts.commands.clone());
+        let (reload, reload_again) = (None, false);
+        Ok(Self { config, in_force, _server, condition, parts, service, pulse, signals, reload, reload_again })
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -131,11 +147,16 @@ impl Daemon {
                 ended = &mut self.parts.driver.ended => break ended,
                 Some(told) = self.parts.notices.recv() => {
                     self.condition.hear(&told);
+                    self.service.hear(&told);
                     tell(&told);
                 }
                 _ = self.signals.hang_up.recv() => self.begin_reload(),
                 settings = finished(&mut self.reload) => self.end_reload(settings),
+                tally = self.service.figures() => self.service.handle_figures(&tally),
+                () = Pulse::due(&mut self.pulse) => self.beat(),
                 _ = watch.tick() => {
+                    stall::here(Part::Main);
+                    self.service.look();
                     looks = looks.saturating_add(1);
                     if looks == STARTED_AFTER {
                         memory::give_back();
@@ -146,7 +167,8 @@ impl Daemon {
                     }
                 }
                 signal = self.signals.stop.recv() => {
-                    info!("stopping on {signal}");
+                    info!(PINGTEST_EVENT = event::STOPPING, "stopping on {signal}");
+                    self.service.handle_stop(signal);
                     return self.parts.stop().await.map(drop);
                 }
             }
@@ -155,12 +177,22 @@ impl Daemon {
         ended.map_err(|_| Error::Died("probing"))?.map_err(Error::System).and(Err(Error::Died("probing")))
     }
 
+    /// Feeds systemd's watchdog where everything got on: this thread by being here.
+    fn beat(&mut self) {
+        stall::here(Part::Main);
+        match self.pulse.as_mut().map(Pulse::beat) {
+            Some(Feed::Now) => self.service.feed_watchdog(),
+            Some(Feed::NotYet) | None => {}
+        }
+    }
+
     /// Reads the configuration on a thread that may hang: on a dead file system, say. Probing and stopping go on meanwhile.
     fn begin_reload(&mut self) {
         if self.reload.is_some() {
             self.reload_again = true;
             return;
         }
+        self.service.handle_reload();
         // Whatever the configuration says: somebody may have moved the files, and wait for them to be let go.
         self.parts.log().reopen();
         let (config, log, in_force) = (self.config.clone(), self.parts.log().clone(), self.in_force.log.clone());
@@ -179,7 +211,7 @@ impl Daemon {
     fn end_reload(&mut self, settings: Result<Settings, Error>) {
         match settings {
             Ok(settings) => {
-                info!("configuration reloaded: {} targets", settings.targets.len());
+                info!(PINGTEST_EVENT = event::RELOADED, "configuration reloaded: {} targets", settings.targets.len());
                 let Settings { targets, log, diagnostics, ledger, control, hooks, files: _ } = settings;
                 let at_a_start = [
                     ("diagnostics", diagnostics != self.in_force.diagnostics),
@@ -193,9 +225,11 @@ impl Daemon {
                 (self.in_force.log, self.in_force.hooks) = (log, hooks);
                 // A loop that has ended is noticed in the next turn.
                 let _ = self.parts.commands.send(Command::Targets(targets));
+                self.service.handle_reloaded(Ok(()));
             }
             Err(error) => {
-                error!("not reloaded, the configuration in force stays:");
+                self.service.handle_reloaded(Err(&error));
+                error!(PINGTEST_EVENT = event::RELOAD_FAILED, "not reloaded, the configuration in force stays:");
                 error.to_string().lines().for_each(|line| error!("{line}"));
             }
         }

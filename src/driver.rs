@@ -4,6 +4,8 @@
 //! turn goes the same way: clocks, orders, probes, packets, judgements, look-ups, records. Packets come after probes because the
 //! replies of a near host are there by then.
 
+mod proof;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use self::proof::Proving;
+pub use self::proof::{Progress, Proof};
 use crate::clock::{self, Alarm};
 use crate::icmp::engine::{self, Engine, Incoming, Load};
 use crate::monitor::finding::Finding;
@@ -21,10 +25,11 @@ use crate::monitor::outage::Carried;
 use crate::monitor::record::{Record, SendError};
 use crate::monitor::sample::{Arrival, Sample};
 use crate::monitor::schedule::LOADED;
-use crate::monitor::snapshot::TargetStatus;
+use crate::monitor::snapshot::{Tally, TargetStatus};
 use crate::monitor::target::{Addr, Name, Target};
 use crate::monitor::time::{Mono, Now, Stamp};
 use crate::monitor::{self, Lookup, Monitor, Probe, Start, Strays, UnknownTarget};
+use crate::stall::{self, Part};
 
 /// Under load, records are handed over when there are this many or the oldest might be older than this at the next turn, whichever
 /// is first: waking the log's thread for each handful costs more than writing their lines.
@@ -33,6 +38,9 @@ const FLUSH_WITHIN: Duration = Duration::from_millis(10);
 
 /// Targets whose status is gathered in one turn: a tenth of a millisecond.
 const STATUS_A_TURN: usize = 256;
+
+/// Targets that are counted in one turn: it takes a tenth of the time.
+const COUNTED_A_TURN: usize = 1024;
 
 /// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
 const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +54,10 @@ pub enum Command {
     Resolved(TargetId, Result<Vec<Addr>, Arc<str>>),
     /// Tell what is known of every target.
     Status(oneshot::Sender<Status>),
+    /// Tell what all targets add up to, as they are after the orders before this one. Whoever asked before and has no answer yet gets none.
+    Tally(oneshot::Sender<Tally>),
+    /// Show that the loop turns, that what comes in is read, and that records are taken.
+    Prove(Proof),
     /// Probe the target of this name no more, or again.
     Pause(Name, Pause, oneshot::Sender<Result<(), UnknownTarget>>),
     /// Finish.
@@ -86,6 +98,8 @@ pub enum Notice {
 pub trait Outlet: Send {
     /// A line to be written.
     fn record(&mut self, record: Record);
+    /// A mark behind the records so far; it is passed on with them.
+    fn mark(&mut self, mark: u64);
     /// Passes on what it was given so far. Returns whether all of it went.
     fn flush(&mut self) -> Flushed;
     /// Something was found out about a target.
@@ -129,6 +143,8 @@ pub struct Secrets {
     pub key: [u8; 16],
     /// The identifier of the first socket; the others count on from it.
     pub ident: u16,
+    /// What requests of our own to this host begin with.
+    pub proof: [u8; Proof::TAG],
 }
 
 /// A loop under way.
@@ -170,6 +186,10 @@ struct Driver<O> {
     drops_watched: Mono,
     unflushed: Unflushed,
     asked: VecDeque<Asked>,
+    counting: Option<Counting>,
+    /// What was to be proved last; none where nobody ever asks.
+    proving: Option<Proving>,
+    tag: [u8; Proof::TAG],
     records: Vec<Record>,
     notices: Vec<monitor::Notice>,
     engine_notices: Vec<engine::Notice>,
@@ -186,6 +206,13 @@ impl Asked {
     fn new(answer: oneshot::Sender<Status>, now: Now) -> Self {
         Self { answer, status: Status { now, targets: Vec::new(), strays: Strays::default() }, next: 0 }
     }
+}
+
+/// A tally that is being made.
+struct Counting {
+    answer: oneshot::Sender<Tally>,
+    tally: Tally,
+    next: usize,
 }
 
 /// Records handed out and not flushed yet.
@@ -223,6 +250,9 @@ impl<O: Outlet> Driver<O> {
             drops_watched: now.mono,
             unflushed: Unflushed::default(),
             asked: VecDeque::new(),
+            counting: None,
+            proving: None,
+            tag: secrets.proof,
             records: Vec::new(),
             notices: Vec::new(),
             engine_notices: Vec::new(),
@@ -256,6 +286,7 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn turn(&mut self, wake: Wake) -> io::Result<Flow> {
+        stall::here(Part::Driver);
         let now = clock::now();
         self.monitor.handle_clock(now);
         let mut flow = match wake {
@@ -281,17 +312,28 @@ impl<O: Outlet> Driver<O> {
             self.outlet.look_up(lookup);
         }
         self.hand_out(now);
+        self.prove();
         self.gather_status();
+        self.count();
         let deadline = self.deadline(now);
         self.alarm.set(deadline, now)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
     }
 
     fn receive(&mut self) -> Stamp {
-        let monitor = &mut self.monitor;
+        if stall::is_ordered(Part::Receive) {
+            return clock::now().stamp();
+        }
+        let (monitor, proving) = (&mut self.monitor, &mut self.proving);
         self.engine.receive(clock::now, |batch| {
             monitor.prepare_for(batch.iter().filter_map(|incoming| incoming.message.payload()));
-            batch.iter().for_each(|incoming| monitor.handle_sample(&sample(incoming)));
+            match proving {
+                None => batch.iter().for_each(|incoming| monitor.handle_sample(&sample(incoming))),
+                Some(proving) => {
+                    let others = batch.iter().filter(|incoming| !proving.hears(&incoming.message));
+                    others.for_each(|incoming| monitor.handle_sample(&sample(incoming)));
+                }
+            }
         })
     }
 
@@ -302,6 +344,10 @@ impl<O: Outlet> Driver<O> {
                 self.monitor.handle_resolved(target, result.as_deref().map_err(Arc::clone), now);
             }
             Command::Status(answer) => self.asked.push_back(Asked::new(answer, now)),
+            Command::Tally(answer) => {
+                self.counting = Some(Counting { answer, tally: Tally::default(), next: 0 });
+            }
+            Command::Prove(proof) => self.begin_proof(proof),
             Command::Pause(name, pause, answer) => {
                 let done = match pause {
                     Pause::Begin => self.monitor.handle_pause(&name, now),
@@ -325,7 +371,29 @@ impl<O: Outlet> Driver<O> {
         self.engine.set_armed(!self.loaded)?;
         let used = self.monitor.sockets_in_use();
         self.engine.retain(|socket| used.contains(&socket));
+        for socket in used {
+            if let Some(key) = self.monitor.socket_key(socket) {
+                // What is in the way is told, and tried again when there is something to be sent.
+                let _ = self.engine.open(socket, key, now.stamp());
+            }
+        }
         Ok(())
+    }
+
+    /// The reply may be there before the turn is over.
+    fn begin_proof(&mut self, proof: Proof) {
+        let proving = Proving::new(self.tag, proof);
+        let sent = self.engine.send_to_loopback(proving.sequence(), &proving.payload());
+        self.proving = Some(proving.sent(sent.is_ok()));
+    }
+
+    /// Says how far it has come with what was to be proved.
+    fn prove(&mut self) {
+        let Some(proving) = &mut self.proving else { return };
+        if let Some(mark) = proving.handle_turn() {
+            self.outlet.mark(mark);
+            self.flush();
+        }
     }
 
     /// Before a loss is judged, the sockets are asked whether they have dropped something: its reply may have been among that.
@@ -407,6 +475,18 @@ impl<O: Outlet> Driver<O> {
         }
     }
 
+    /// Goes on with the tally that was asked for.
+    fn count(&mut self) {
+        let Some(Counting { answer, mut tally, next }) = self.counting.take() else { return };
+        match self.monitor.tally(next, COUNTED_A_TURN, &mut tally) {
+            Some(next) => self.counting = Some(Counting { answer, tally, next }),
+            None => {
+                // Whoever asked may have gone.
+                let _ = answer.send(tally);
+            }
+        }
+    }
+
     fn flush(&mut self) {
         self.unflushed.count = match self.outlet.flush() {
             Flushed::All => 0,
@@ -420,7 +500,7 @@ impl<O: Outlet> Driver<O> {
         let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
         let grid = self.monitor.grid();
         let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
-        let status = (!self.asked.is_empty()).then_some(now.mono);
+        let status = (!self.asked.is_empty() || self.counting.is_some()).then_some(now.mono);
         due.into_iter().chain(look).chain(status).min()
     }
 

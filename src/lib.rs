@@ -34,10 +34,12 @@
 //! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
 //! | [`logging`] | what the program says about itself |
 //! | [`limits`] | the limits that the process was started with, for those it starts |
+//! | `systemd` | what the service manager is told, and when its watchdog is fed |
 //! | `manual` | the manual page |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
 //! | `printable` | text of others, fit for a terminal |
+//! | `stall` | makes parts of the program hang, in builds for tests only |
 //!
 //! Whether a probe is lost, late or a duplicate is decided in [`monitor::inflight`], and nowhere else; whether losses are an outage, in
 //! `monitor::health`; whose, in `monitor::kin`.
@@ -81,7 +83,9 @@ pub mod ping;
 mod printable;
 pub mod resolve;
 pub mod sink;
+mod stall;
 pub mod status;
+mod systemd;
 mod watch;
 
 pub use cli::main;

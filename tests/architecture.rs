@@ -12,7 +12,7 @@ use std::{fs, io};
 const MAY_USE: &[(&str, Rooms)] = &[
     ("monitor", Rooms::Only(&[])),
     ("icmp", Rooms::Only(&["watch"])),
-    ("sink", Rooms::Only(&[])),
+    ("sink", Rooms::Only(&["stall"])),
     ("config", Rooms::Only(&["printable"])),
     ("resolve", Rooms::Only(&[])),
     ("control", Rooms::Only(&["printable"])),
@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, Rooms)] = &[
     // What a hook is to be told of is chosen by the same words as it is told by.
     ("hook", Rooms::Only(&["config", "limits", "printable"])),
     ("systemd", Rooms::Only(&[])),
+    ("stall", Rooms::Only(&[])),
     ("signals", Rooms::Only(&[])),
     ("clock", Rooms::Only(&["watch"])),
     ("watch", Rooms::Only(&[])),
@@ -27,7 +28,7 @@ const MAY_USE: &[(&str, Rooms)] = &[
     ("memory", Rooms::Only(&[])),
     ("printable", Rooms::Only(&[])),
     ("logging", Rooms::Only(&["printable"])),
-    ("driver", Rooms::Only(&["icmp", "clock"])),
+    ("driver", Rooms::Only(&["icmp", "clock", "stall"])),
     ("daemon", Rooms::All),
     // The edge towards the user: what it is asked to do, it has the parts below do.
     ("ping", Rooms::Only(&["daemon", "sink"])),

@@ -15,7 +15,7 @@ use super::Error;
 use super::tell::tell;
 use crate::clock;
 use crate::config::{self, Format, Layout, Log};
-use crate::driver::{self, Command, Flushed, Notice, Outlet, Running, Secrets, Setup};
+use crate::driver::{self, Command, Flushed, Notice, Outlet, Proof, Running, Secrets, Setup};
 use crate::hook::{self, Hooks, Patience, Stopped};
 use crate::ledger::{self, Ledger};
 use crate::logging::event;
@@ -280,6 +280,10 @@ impl Outlet for Outbox {
         self.queue.push(record);
     }
 
+    fn mark(&mut self, mark: u64) {
+        self.queue.mark(mark);
+    }
+
     fn flush(&mut self) -> Flushed {
         match &mut self.tap {
             Open::Daemon { ledger: Some(ledger), .. } => ledger.flush(),
@@ -339,10 +343,11 @@ fn is_news(what: &What) -> bool {
 }
 
 fn secrets() -> io::Result<Secrets> {
-    let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let [high, low, key @ ..] = bytes;
-    Ok(Secrets { key, ident: u16::from_be_bytes([high, low]) })
+    let (mut ident, mut key, mut proof) = ([0; 2], [0; 16], [0; Proof::TAG]);
+    for random in [&mut ident[..], &mut key, &mut proof] {
+        getrandom::fill(random).map_err(io::Error::other)?;
+    }
+    Ok(Secrets { key, ident: u16::from_be_bytes(ident), proof })
 }
 
 pub(super) fn zone_name(index: u32) -> Option<Arc<str>> {

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use rustix::event::epoll::{self, CreateFlags};
 use rustix::fd::AsFd;
 
+use super::loopback::Loopback;
 use super::slot::{self, Shared, Slot};
 use super::socket::{Buffers, Kind, OpenError};
 use super::wire::HEADER_LEN;
@@ -51,6 +52,7 @@ pub struct Engine {
     shared: Shared,
     load: Load,
     packet: Vec<u8>,
+    loopback: Loopback,
 }
 
 /// Something came in.
@@ -106,7 +108,13 @@ impl Engine {
             departures: Vec::new(),
             notices: Vec::new(),
         };
-        Ok(Self { slots: Vec::new(), shared, load: Load { rate: 0.0, size: 0 }, packet: Vec::new() })
+        Ok(Self {
+            slots: Vec::new(),
+            shared,
+            load: Load { rate: 0.0, size: 0 },
+            packet: Vec::new(),
+            loopback: Loopback::default(),
+        })
     }
 
     /// Prepares for a load: the sockets get buffers for it, as far as the system grants them.
@@ -197,6 +205,17 @@ impl Engine {
         sent.map_err(|errno| SendError { errno: errno as i32, text: errno.desc() })
     }
 
+    /// Sends this host an echo request with this payload, through a socket of its own; the reply comes in among the others. The measurement
+    /// does not notice: the socket has no target's identifier, and what leaves through it is not stamped.
+    ///
+    /// # Errors
+    /// What the kernel refused. The next call tries the other protocol.
+    pub fn send_to_loopback(&mut self, sequence: u16, payload: &[u8]) -> Result<(), Errno> {
+        self.packet.resize(HEADER_LEN, 0);
+        self.packet.extend_from_slice(payload);
+        self.loopback.send(sequence, &mut self.packet, &mut self.shared)
+    }
+
     /// Hands the kernel's stamps of what has left to `handle`, as far as they are asked for, with a reading of the clock after them.
     pub fn departures(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(Wall, Stamp)) {
         if self.shared.armed {
@@ -218,6 +237,9 @@ impl Engine {
             {
                 drained = emptied;
             }
+        }
+        if let Some(socket) = self.loopback.socket() {
+            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut handle);
         }
         if !self.shared.errors.is_empty() {
             let seen = clock();

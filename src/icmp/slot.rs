@@ -304,7 +304,7 @@ pub(super) fn watch(readiness: &Watched, socket: &Socket) -> Result<(), rustix::
 }
 
 /// Reads a socket until it is empty. Returns a reading of the clock from before it was found so; `None` where it was left unfinished.
-fn receive_from(
+pub(super) fn receive_from(
     socket: &Socket,
     earliest: Stamp,
     shared: &mut Shared,

@@ -46,7 +46,7 @@ use record::{Event, Reason, Record, SendError};
 use sample::{Checksum, IcmpError, Message, Sample};
 use schedule::{Grid, Schedule, Slot, Timing};
 use sendings::Sendings;
-use snapshot::TargetStatus;
+use snapshot::{Tally, TargetStatus};
 use target::{Addr, Fragmentation, Host, IpVersion, Name, SocketOptions, Target};
 use time::{Mono, Now, Stamp};
 use window::Window;
@@ -445,6 +445,14 @@ impl Monitor {
         let until = from.saturating_add(at_most).min(self.legs.len());
         let ids = (from..until).filter_map(TargetId::new);
         out.extend(ids.filter_map(|id| Some(self.leg(id)?.status(now.mono, self.culprit(id)))));
+        (until < self.legs.len()).then_some(until)
+    }
+
+    /// Adds up what is known of `at_most` targets, from the `from`th of them on. Returns with which one to go on; `None` after the last.
+    pub fn tally(&self, from: usize, at_most: usize, tally: &mut Tally) -> Option<usize> {
+        let until = from.saturating_add(at_most).min(self.legs.len());
+        let legs = self.legs.get(from..until).unwrap_or_default();
+        legs.iter().flatten().for_each(|leg| leg.add_to(tally));
         (until < self.legs.len()).then_some(until)
     }
 

@@ -34,3 +34,49 @@ pub struct TargetStatus {
     /// Counts and round-trip times since it was started.
     pub window: Window,
 }
+
+/// What the targets add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// All of them; the others are some of these.
+    pub targets: u64,
+    /// In an outage, and where their names lead is known.
+    pub down: u64,
+    /// Not heard of since they were started, though probes were lost.
+    pub never_answered: u64,
+    /// They answer, but badly.
+    pub degraded: u64,
+    /// Not probed, by order.
+    pub paused: u64,
+    /// Their names lead nowhere, and never did.
+    pub not_resolvable: u64,
+    /// Probes answered or lost so far.
+    pub judged: u64,
+    /// Probes lost among them.
+    pub lost: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, state: State, resolved: Resolved, window: &Window) {
+        self.targets += 1;
+        self.judged += window.replies + window.lost.total();
+        self.lost += window.lost.total();
+        match (state, resolved) {
+            (State::Paused, _) => self.paused += 1,
+            (_, Resolved::No) => self.not_resolvable += 1,
+            (State::Down, Resolved::Yes) => self.down += 1,
+            (State::Degraded, Resolved::Yes) => self.degraded += 1,
+            (State::Unknown, Resolved::Yes) => self.never_answered += u64::from(window.lost.total() > 0),
+            (State::Up | State::Suspect | State::Behind, Resolved::Yes) => {}
+        }
+    }
+}
+
+/// Whether there is an address to probe, or may yet be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// There is, or the look-up is under way.
+    Yes,
+    /// There is none.
+    No,
+}

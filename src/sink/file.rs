@@ -341,6 +341,12 @@ impl Control {
         self.shared.waiting()
     }
 
+    /// The newest mark of [`Queue::mark`] that the thread has come to: all that was handed over before it was written, or given up where
+    /// the disk refused it.
+    pub fn marked(&self) -> u64 {
+        self.shared.marked()
+    }
+
     /// Whether every line was written or given up, and the log ends as soon as the disk has made sure of them.
     pub fn is_written(&self) -> bool {
         self.shared.is_written()

@@ -19,6 +19,7 @@ mod reload;
 mod restart;
 mod router;
 mod scale;
+mod service;
 mod simnet;
 mod stale_session;
 mod stall;

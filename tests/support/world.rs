@@ -283,7 +283,7 @@ impl<N: Network> World<N> {
                 Command::Resolved(id, found) => {
                     self.monitor.handle_resolved(id, found.as_deref().map_err(Arc::clone), now);
                 }
-                Command::Status(_) => {}
+                Command::Status(_) | Command::Tally(_) | Command::Prove(_) => {}
                 Command::Pause(name, pause, _) => {
                     let done = match pause {
                         Pause::Begin => self.monitor.handle_pause(&name, now),

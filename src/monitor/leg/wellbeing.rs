@@ -14,7 +14,7 @@ use crate::monitor::inflight::{Obstacle, Ruling, Verdict};
 use crate::monitor::outage::{self, BURST_INTERVAL, Rules, State};
 use crate::monitor::record::Event;
 use crate::monitor::schedule::Pace;
-use crate::monitor::snapshot::TargetStatus;
+use crate::monitor::snapshot::{Resolved, Tally, TargetStatus};
 use crate::monitor::target::Name;
 use crate::monitor::time::{Mono, Stamp, Wall};
 
@@ -256,5 +256,12 @@ impl Leg {
             interval: self.target.interval,
             window: self.window.clone(),
         }
+    }
+
+    /// Counts the target in.
+    pub(in crate::monitor) fn add_to(&self, tally: &mut Tally) {
+        let fails = self.lookups.as_ref().is_some_and(|lookups| lookups.error().is_some());
+        let resolved = if fails && self.addr().is_none() { Resolved::No } else { Resolved::Yes };
+        tally.add(self.state, resolved, &self.window);
     }
 }

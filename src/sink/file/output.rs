@@ -130,7 +130,14 @@ impl Sink {
                 sink.own = Some(own);
                 match layout {
                     Layout::PerTarget => None,
-                    Layout::Combined(name) => Some(Way::Own(dir.join(format!("{name}{SUFFIX}")))),
+                    Layout::Combined(name) => {
+                        let path = dir.join(format!("{name}{SUFFIX}"));
+                        match eaccess(&path, AccessFlags::W_OK) {
+                            Ok(()) | Err(Errno::ENOENT) => {}
+                            Err(errno) => return Err(Error::Unusable { path, source: errno.into() }),
+                        }
+                        Some(Way::Own(path))
+                    }
                 }
             }
             Place::File { path } => {

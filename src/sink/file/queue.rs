@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) enum Message {
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     pub(super) missed: Vec<Missed>,
+    /// Stands behind them.
+    pub(super) mark: Option<u64>,
 }
 
 /// Records of one target that were dropped.
@@ -72,6 +74,8 @@ impl Gap {
 pub(super) struct Shared {
     /// Records sent and not yet rendered.
     waiting: AtomicUsize,
+    /// The newest mark before which all was written or given up.
+    marked: AtomicU64,
     reopen: AtomicBool,
     written: AtomicBool,
     /// What the driver could not send any more when it let go.
@@ -86,6 +90,10 @@ impl Shared {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn marked(&self) -> u64 {
+        self.marked.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_written(&self) -> bool {
@@ -110,6 +118,7 @@ pub(super) fn new(limit: usize) -> (Queue, Inbox) {
         batch: Vec::new(),
         spare: Vec::new(),
         missed: BTreeMap::new(),
+        mark: None,
     };
     (queue, Inbox { messages, spent: to_driver, shared })
 }
@@ -125,6 +134,7 @@ pub struct Queue {
     batch: Vec<Record>,
     spare: Vec<Record>,
     missed: BTreeMap<Name, Gap>,
+    mark: Option<u64>,
 }
 
 impl Queue {
@@ -137,15 +147,21 @@ impl Queue {
         }
     }
 
+    /// Puts a mark behind what was collected. It goes with the next [`Queue::flush`], and `Control::marked` tells when the writer has come
+    /// to it.
+    pub fn mark(&mut self, mark: u64) {
+        self.mark = Some(mark);
+    }
+
     /// Hands the collected records to the writer, and with them what is to be told of those that found no room. Never blocks.
     /// Returns whether all went; what is left stays collected and is to be flushed again, even if nothing is added to it.
     pub fn flush(&mut self) -> bool {
         let missed = self.take_missed();
-        if self.batch.is_empty() && missed.is_empty() {
+        if self.batch.is_empty() && missed.is_empty() && self.mark.is_none() {
             return self.missed.is_empty();
         }
         let spare = self.spare();
-        let batch = Batch { records: mem::replace(&mut self.batch, spare), missed };
+        let batch = Batch { records: mem::replace(&mut self.batch, spare), missed, mark: self.mark.take() };
         let count = batch.records.len();
         // Counted before it is sent: the writer may be done with it before `try_send` returns.
         self.shared.waiting.fetch_add(count, Ordering::Relaxed);
@@ -153,7 +169,7 @@ impl Queue {
             self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
             self.take_back(error);
         }
-        self.batch.is_empty() && self.missed.is_empty()
+        self.batch.is_empty() && self.missed.is_empty() && self.mark.is_none()
     }
 
     pub(super) fn messages(&self) -> Weak<SyncSender<Message>> {
@@ -195,6 +211,7 @@ impl Queue {
             TrySendError::Disconnected(message) => (message, true),
         };
         let Message::Batch(batch) = message else { return };
+        self.mark = batch.mark.filter(|_| !ended);
         self.missed.extend(batch.missed.into_iter().map(|missed| (missed.name, missed.gap)));
         self.spare = mem::replace(&mut self.batch, batch.records);
         if ended {
@@ -209,7 +226,7 @@ impl Drop for Queue {
         self.flush();
         let missed = mem::take(&mut self.missed).into_iter().map(|(name, gap)| Missed { name, gap }).collect();
         let mut leftover = self.shared.leftover.lock().unwrap_or_else(PoisonError::into_inner);
-        *leftover = Batch { records: mem::take(&mut self.batch), missed };
+        *leftover = Batch { records: mem::take(&mut self.batch), missed, mark: None };
     }
 }
 
@@ -254,6 +271,11 @@ impl Inbox {
     /// Makes room for as many records as were rendered.
     pub(super) fn rendered(&self, count: usize) {
         self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// All that came before this mark was written or given up.
+    pub(super) fn reached(&self, mark: u64) {
+        self.shared.marked.store(mark, Ordering::Relaxed);
     }
 
     /// Whether the files are to be reopened; asked and answered once.

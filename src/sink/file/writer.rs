@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::output::{Desk, Sink, Thoroughly};
 use super::queue::{Batch, Inbox, Message};
 use crate::monitor::record::Record;
+use crate::stall::{self, Part};
 
 /// Records taken before anything is written: 2 MiB of lines, after which a larger write(2) costs no less per line, while the
 /// first of them have waited long enough.
@@ -25,6 +26,8 @@ pub(super) struct Thread {
     desk: Desk,
     /// Records taken and not yet rendered.
     taken: Vec<Record>,
+    /// Stands behind what was taken.
+    mark: Option<u64>,
     /// When to try again to write what failed.
     retry_at: Option<Instant>,
     /// When to look at the files.
@@ -33,7 +36,7 @@ pub(super) struct Thread {
 
 impl Thread {
     pub(super) fn new(inbox: Inbox, sinks: Vec<Sink>, desk: Desk) -> Self {
-        Self { inbox, sinks, desk, taken: Vec::new(), retry_at: None, look_at: now() + LOOK_EVERY }
+        Self { inbox, sinks, desk, taken: Vec::new(), mark: None, retry_at: None, look_at: now() + LOOK_EVERY }
     }
 
     /// Works until the driver's end of the queue is gone and all is written.
@@ -45,7 +48,11 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            stall::here(Part::Writer);
             self.write();
+            if let Some(mark) = self.mark.take() {
+                self.inbox.reached(mark);
+            }
             self.do_what_is_due();
         }
         let leftover = self.inbox.leftover();
@@ -99,7 +106,8 @@ impl Thread {
     }
 
     fn take(&mut self, batch: Batch) {
-        let Batch { mut records, missed } = batch;
+        let Batch { mut records, missed, mark } = batch;
+        self.mark = mark.or(self.mark);
         self.taken.append(&mut records);
         self.inbox.give_back(records);
         if !missed.is_empty() {

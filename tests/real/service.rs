@@ -1,0 +1,376 @@
+//! What systemd is told, held by a socket of the test's own in its place: readiness, figures, reloads, the end; and what feeds its
+//! watchdog.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::net::{Namespace, Pair};
+use crate::support::program::{self, Program, Rights, write_config};
+use crate::support::wait::{self, PATIENCE};
+
+const UP: &str = "[defaults]\ninterval = \"50ms\"\ntimeout = \"100ms\"\n[[target]]\nhost = \"127.0.0.1\"\n";
+
+/// All packets to it are dropped by [`silence`].
+const DOWN: &str = "[[target]]\nname = \"silent\"\nhost = \"127.0.0.9\"\n";
+
+/// Long enough for a machine with other work, short enough for a test to see it run out.
+const WATCHDOG: Duration = Duration::from_secs(3);
+
+/// The manager's end of the socket, and all it was told.
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<Vec<String>>,
+}
+
+impl Manager {
+    fn at(socket: UnixDatagram) -> Self {
+        socket.set_nonblocking(true).expect("it is a socket");
+        Self { socket, heard: Vec::new() }
+    }
+
+    fn listen(dir: &Path) -> Self {
+        Self::at(UnixDatagram::bind(dir.join("notify")).expect("the directory is ours"))
+    }
+
+    /// Reads what has come; each message is its lines.
+    fn read(&mut self) {
+        let mut message = [0; 4096];
+        loop {
+            match self.socket.recv(&mut message) {
+                Ok(len) => {
+                    let text = std::str::from_utf8(&message[..len]).expect("it is told in UTF-8");
+                    self.heard.push(text.lines().map(str::to_owned).collect());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Waits for such a message behind the first `after`. Returns how many there are up to it.
+    fn expect(&mut self, after: usize, what: &str, wanted: impl Fn(&[String]) -> bool) -> usize {
+        let found = wait::until(PATIENCE, || {
+            self.read();
+            Some(after + self.heard[after..].iter().position(|message| wanted(message))? + 1)
+        });
+        found.unwrap_or_else(|| panic!("no {what} behind {after} of {:#?}", self.heard))
+    }
+
+    fn expect_line(&mut self, after: usize, line: &str) -> usize {
+        self.expect(after, line, |message| message.iter().any(|told| told == line))
+    }
+
+    fn expect_status(&mut self, after: usize, what: &str, wanted: impl Fn(&str) -> bool) -> usize {
+        self.expect(after, what, |message| status(message).is_some_and(&wanted))
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.heard.iter().flatten().filter(|told| *told == line).count()
+    }
+
+    /// Waits for so many more signs of life.
+    fn expect_fed(&mut self, times: usize) {
+        self.read();
+        (0..times).fold(self.heard.len(), |after, _| self.expect_line(after, "WATCHDOG=1"));
+    }
+}
+
+fn status(message: &[String]) -> Option<&str> {
+    message.iter().find_map(|line| line.strip_prefix("STATUS="))
+}
+
+/// Starts it with this configuration and these variables, told by a socket in its directory.
+fn start(host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Program, Manager) {
+    let dir = program::directory();
+    write_config(dir.path(), config);
+    let manager = Manager::listen(dir.path());
+    let address = ("NOTIFY_SOCKET", dir.path().join("notify").display().to_string());
+    let mut command = program::command(host, Rights::Root, dir.path());
+    command.envs(variables.iter().cloned().chain([address]));
+    (Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]), manager)
+}
+
+fn watchdog() -> [(&'static str, String); 2] {
+    [("WATCHDOG_USEC", WATCHDOG.as_micros().to_string()), ("PINGTEST_STALL", "stall".into())]
+}
+
+/// 127.0.0.9 never answers.
+fn silence(host: &Namespace) {
+    host.nft(&["input ip daddr 127.0.0.9 drop"]);
+}
+
+fn stop(mut run: Program, manager: &mut Manager) {
+    manager.read();
+    let before = manager.heard.len();
+    run.signal(Signal::SIGTERM);
+    let ended = run.ended(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let at = manager.expect_line(before, "STOPPING=1");
+    assert_eq!(status(&manager.heard[at - 1]), Some("stopping on SIGTERM"));
+}
+
+#[test]
+fn it_is_ready_once_with_its_log_taken_and_says_when_it_stops() {
+    let Some(host) = Namespace::new() else { return };
+    let (run, mut manager) = start(&host, UP, &[]);
+    let at = manager.expect_line(0, "READY=1");
+    assert!(run.dir().join("log").is_dir(), "the log was ready before");
+    assert_eq!(status(&manager.heard[at - 1]), Some("1 target"));
+    manager.expect_status(at, "figures", |status| status == "1 target, no loss");
+    stop(run, &mut manager);
+    assert_eq!((manager.count("READY=1"), manager.count("WATCHDOG=1")), (1, 0), "{:?}", manager.heard);
+}
+
+#[test]
+fn an_interface_that_is_missing_and_a_name_without_address_keep_nothing_from_being_ready() {
+    let Some(host) = Namespace::new() else { return };
+    let missing = "[[target]]\nname = \"wire\"\nhost = \"127.0.0.1\"\ninterface = \"nowhere0\"\n\
+                   [[target]]\nhost = \"nobody.invalid\"\n";
+    let (run, mut manager) = start(&host, missing, &[]);
+    let at = manager.expect_line(0, "READY=1");
+    run.wait_for("stderr", "word of the interface", |text| text.contains("no socket for IPv4 interface=nowhere0"));
+    manager.expect_status(at, "name", |status| status.starts_with("2 targets") && status.contains("1 not resolvable"));
+    stop(run, &mut manager);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_and_nothing_is_ready() {
+    let Some(host) = Namespace::new() else { return };
+    let closed: [fn(&Path); 2] = [
+        |log| fs::set_permissions(log, fs::Permissions::from_mode(0o555)).expect("it is ours"),
+        |log| {
+            fs::set_permissions(log, fs::Permissions::from_mode(0o777)).expect("it is ours");
+            fs::write(log.join("pingtest.log"), "").expect("it is ours");
+            fs::set_permissions(log.join("pingtest.log"), fs::Permissions::from_mode(0o444)).expect("it is ours");
+        },
+    ];
+    for close in closed {
+        let dir = program::directory();
+        write_config(dir.path(), UP);
+        fs::create_dir(dir.path().join("log")).expect("the directory is ours");
+        close(&dir.path().join("log"));
+        let mut manager = Manager::listen(dir.path());
+        fs::set_permissions(dir.path().join("notify"), fs::Permissions::from_mode(0o777)).expect("it is ours");
+        let mut command = program::command(&host, Rights::Group, dir.path());
+        command.env("NOTIFY_SOCKET", dir.path().join("notify"));
+        let mut run = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]);
+        let ended = run.ended(PATIENCE);
+        assert_eq!(ended.code, Some(78), "{ended:?}");
+        assert!(ended.stderr.contains("log") && ended.stderr.contains("ermission denied"), "{}", ended.stderr);
+        manager.read();
+        assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
+    }
+}
+
+#[test]
+fn the_figures_follow_what_is_down_and_what_has_no_address() {
+    let Some(host) = Namespace::new() else { return };
+    let nameless = "[[target]]\nhost = \"nobody.invalid\"\n";
+    let (run, mut manager) = start(&host, &format!("{UP}{DOWN}{nameless}"), &[]);
+    let answers = |status: &str| status.starts_with("3 targets, no loss, 1 not");
+    let at = manager.expect_status(0, "answers", answers);
+    silence(&host);
+    let is_whole = |status: &str| {
+        let parts: Vec<_> = status.split(", ").collect();
+        let [targets, down, loss, name] = parts[..] else { return false };
+        let loss = loss.strip_suffix(" % loss").and_then(|loss| loss.parse::<f64>().ok());
+        loss.is_some_and(|loss| loss > 0.0 && loss < 80.0)
+            && (targets, down, name) == ("3 targets", "1 down", "1 not resolvable")
+    };
+    let at = manager.expect_status(at, "figures", is_whole);
+    host.nft(&[]);
+    manager.expect_status(at, "recovery", |status| !status.contains("down") && status.contains("1 not resolvable"));
+    stop(run, &mut manager);
+}
+
+#[test]
+fn a_target_that_was_never_up_is_not_called_down() {
+    let Some(host) = Namespace::new() else { return };
+    silence(&host);
+    let (run, mut manager) = start(&host, &format!("{UP}{DOWN}"), &[]);
+    manager.expect_status(0, "figures", |status| status.starts_with("2 targets, 1 never answered, "));
+    stop(run, &mut manager);
+}
+
+#[test]
+fn a_reload_is_told_at_its_begin_with_the_time_and_at_its_end_whatever_that_is() {
+    let Some(host) = Namespace::new() else { return };
+    let (run, mut manager) = start(&host, UP, &[]);
+    let at = manager.expect_line(0, "READY=1");
+    let reload = |manager: &mut Manager, after: usize| {
+        run.signal(Signal::SIGHUP);
+        let begun = manager.expect_line(after, "RELOADING=1");
+        let time = manager.heard[begun - 1].iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(time.and_then(|time| time.parse::<u64>().ok()).is_some_and(|time| time > 0), "{:?}", manager.heard);
+        manager.expect_line(begun, "READY=1")
+    };
+    write_config(run.dir(), &format!("{UP}{DOWN}"));
+    let at = reload(&mut manager, at);
+    assert!(
+        status(&manager.heard[at - 1]).is_some_and(|status| status.starts_with("2 targets")),
+        "{:?}",
+        manager.heard
+    );
+    write_config(run.dir(), &format!("{}timout = \"1s\"\n", UP.replace("50ms", "soon")));
+    let at = reload(&mut manager, at);
+    let bad = |status: &str| {
+        status.starts_with("reload failed: pingtest.toml:")
+            && status.contains("interval")
+            && status.contains("; configuration in force stays; 2 targets")
+    };
+    assert!(status(&manager.heard[at - 1]).is_some_and(bad), "{:?}", manager.heard);
+    write_config(run.dir(), UP);
+    let at = reload(&mut manager, at);
+    assert!(status(&manager.heard[at - 1]).is_some_and(|status| status.starts_with("1 target")), "{:?}", manager.heard);
+    stop(run, &mut manager);
+}
+
+#[test]
+fn an_address_in_the_abstract_namespace_is_heard_as_well() {
+    let Some(host) = Namespace::new() else { return };
+    let name = format!("pingtest-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a short name");
+    // Abstract names are the network namespace's own (unix(7)).
+    let socket = host.within(|| UnixDatagram::bind_addr(&address).expect("nobody else has it"));
+    let mut manager = Manager::at(socket);
+    let dir = program::directory();
+    write_config(dir.path(), UP);
+    let mut command = program::command(&host, Rights::Root, dir.path());
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let run = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]);
+    manager.expect_line(0, "READY=1");
+    stop(run, &mut manager);
+}
+
+#[test]
+fn a_manager_that_has_gone_is_told_of_once_and_changes_nothing() {
+    let Some(host) = Namespace::new() else { return };
+    let dir = program::directory();
+    write_config(dir.path(), UP);
+    let mut command = program::command(&host, Rights::Root, dir.path());
+    command.env("NOTIFY_SOCKET", dir.path().join("nobody")).env("WATCHDOG_USEC", "120000");
+    let mut run = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]);
+    let lines = |run: &Program| run.text("log/pingtest.log").lines().count();
+    let replies = wait::until(PATIENCE, || (lines(&run) >= 20).then_some(()));
+    assert!(replies.is_some(), "{}", run.text("stderr"));
+    run.signal(Signal::SIGTERM);
+    let ended = run.ended(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = ended.stderr.lines().filter(|line| line.contains("the service manager cannot be told")).count();
+    assert_eq!(told, 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_watchdog_is_fed_while_everything_is_down_however_rarely_it_is_probed() {
+    let Some(host) = Namespace::new() else { return };
+    silence(&host);
+    for interval in ["50ms", "1h"] {
+        let config = format!("[defaults]\ninterval = \"{interval}\"\ntimeout = \"100ms\"\n{DOWN}");
+        let (run, mut manager) = start(&host, &config, &watchdog());
+        manager.expect_line(0, "READY=1");
+        manager.expect_fed(8);
+        let told = run.text("stderr");
+        assert!(!told.contains("no progress") && !told.contains("over loopback"), "{told}");
+        let lines = run.text("log/pingtest.log");
+        assert!(!lines.contains("127.0.0.1"), "what we send ourselves is nobody's line: {lines}");
+        stop(run, &mut manager);
+    }
+}
+
+#[test]
+fn a_watchdog_that_is_another_processes_is_not_fed() {
+    let Some(host) = Namespace::new() else { return };
+    let variables = [("WATCHDOG_USEC", "60000".to_owned()), ("WATCHDOG_PID", "1".to_owned())];
+    let (run, mut manager) = start(&host, UP, &variables);
+    let at = manager.expect_line(0, "READY=1");
+    manager.expect_status(at, "figures", |status| status.contains("loss"));
+    stop(run, &mut manager);
+    assert_eq!(manager.count("WATCHDOG=1"), 0);
+}
+
+/// A release build cannot be told to hang.
+#[cfg(debug_assertions)]
+#[test]
+fn whichever_part_hangs_the_watchdog_is_fed_no_more_and_the_part_is_named() {
+    let Some(host) = Namespace::new() else { return };
+    silence(&host);
+    let parts = [
+        ("driver", Some("the probing loop has made no progress")),
+        ("receive", Some("the receive path has made no progress")),
+        ("writer", Some("the log's writer has made no progress")),
+        ("main", None),
+    ];
+    for (part, said) in parts {
+        // A target that answers, and one that does not: neither feeds.
+        let (run, mut manager) = start(&host, &format!("{UP}{DOWN}"), &watchdog());
+        manager.expect_line(0, "READY=1");
+        manager.expect_fed(2);
+        fs::write(run.dir().join("stall"), part).expect("the directory is ours");
+        if let Some(said) = said {
+            run.wait_for("stderr", said, |text| text.contains(said));
+            let others = parts.iter().filter_map(|(_, other)| *other).filter(|other| *other != said);
+            let text = run.text("stderr");
+            others.for_each(|other| assert!(!text.contains(other), "{part}: {text}"));
+        }
+        // One may have been on its way when it was told.
+        wait::pause(WATCHDOG / 6);
+        manager.read();
+        let fed = manager.count("WATCHDOG=1");
+        wait::pause(WATCHDOG);
+        manager.read();
+        assert_eq!(manager.count("WATCHDOG=1"), fed, "{part}: {:?}", manager.heard);
+    }
+}
+
+#[test]
+fn a_host_that_does_not_answer_itself_is_told_once_and_its_watchdog_is_fed() {
+    let Some(host) = Namespace::new() else { return };
+    let down: [&dyn Fn(); 2] =
+        [&|| host.ip("link set lo down"), &|| host.nft(&["input iifname lo meta l4proto { icmp, icmpv6 } drop"])];
+    for down in down {
+        host.ip("link set lo up");
+        down();
+        let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.9"), &watchdog());
+        manager.expect_line(0, "READY=1");
+        manager.expect_fed(8);
+        let text = run.wait_for("stderr", "word of it", |text| text.contains("does not answer itself over loopback"));
+        assert_eq!(text.matches("does not answer itself").count(), 1, "{text}");
+        manager.expect_fed(4);
+        let text = run.text("stderr");
+        assert!(text.matches("does not answer itself").count() == 1 && !text.contains("no progress"), "{text}");
+        stop(run, &mut manager);
+    }
+}
+
+#[test]
+fn a_loopback_that_goes_down_later_stalls_nothing_while_others_answer() {
+    let Some(Pair { near: host, far: _far }) = Pair::new() else { return };
+    let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.2"), &watchdog());
+    manager.expect_line(0, "READY=1");
+    manager.expect_fed(2);
+    host.ip("link set lo down");
+    manager.expect_fed(10);
+    assert!(!run.text("stderr").contains("no progress"), "{}", run.text("stderr"));
+    stop(run, &mut manager);
+}
+
+#[test]
+fn a_stop_of_the_whole_process_for_a_while_is_put_down_to_no_part() {
+    let Some(host) = Namespace::new() else { return };
+    let (run, mut manager) = start(&host, UP, &watchdog());
+    manager.expect_line(0, "READY=1");
+    manager.expect_fed(2);
+    run.signal(Signal::SIGSTOP);
+    wait::pause(WATCHDOG * 2 / 3);
+    run.signal(Signal::SIGCONT);
+    manager.expect_fed(4);
+    assert!(!run.text("stderr").contains("no progress"), "{}", run.text("stderr"));
+    stop(run, &mut manager);
+}
