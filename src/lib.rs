@@ -32,10 +32,10 @@
 //! | [`config`] | files as written → settings as used, or every problem at once |
 //! | [`ledger`] | findings and counts → SQLite, on a thread of its own; and back, as the history of a time |
 //! | [`hook`] | what was found out → commands and webhooks, each on a thread of its own |
-//! | [`logging`] | what the program says about itself |
+//! | [`logging`] | what the program says about itself: the kinds of events; standard error, the journal, a file |
 //! | [`limits`] | the limits that the process was started with, for those it starts |
 //! | `systemd` | what the service manager is told, and when its watchdog is fed |
-//! | `manual` | the manual page |
+//! | `manual` | the manual pages |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
 //! | `printable` | text of others, fit for a terminal |
@@ -58,7 +58,7 @@
 //! 5. **One loop owns all probe state**, on a thread of its own that waits for nothing but its wake-up.
 //! 6. **Few sockets**: one for each family and set of options, never one for each target.
 //! 7. **Booleans that travel are enums, numbers carry their unit in the type**, and no `_` arm hides one of our own variants.
-//! 8. **What ships is tested as it ships**: sample configurations, manual page, README's commands.
+//! 8. **What ships is tested as it ships**: sample configurations, manual pages, the journal's catalog, README's commands.
 //! 9. **`unsafe` only in [`icmp::socket`], `watch` and `memory`**, each block with its reason.
 //!
 //! `tests/architecture.rs` holds the source against 1, 7 and 9 and against who may use whom.

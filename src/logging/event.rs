@@ -34,6 +34,12 @@ kinds! {
     RELOAD_FAILED = "reload_failed", "cf15083357d14b9385cc76df975d04d6";
     /// A part of the program makes no progress, and systemd's watchdog is no longer fed.
     STALLED = "stalled", "85394c3ab78f44e68efa97d4b619479b";
+    /// A part that made no progress does so again.
+    GOES_ON = "goes_on", "54983c440ce14c9eb14cbba59b6c762c";
+    /// That packets are received cannot be proved, and the watchdog is fed without that proof.
+    UNPROVABLE = "unprovable", "ffe44a036b3e425fa715a029a332837e";
+    /// There is no control socket, so that nobody can ask for the status.
+    CONTROL_FAILED = "control_failed", "1a290cb90bf84876a95c45e7829531d8";
     /// A target does not answer any more.
     OUTAGE_BEGAN = "outage_began", "92dcdcdc233946528999e402fb6cb801";
     /// A target answers again.

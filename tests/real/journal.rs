@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::net::Namespace;
+use crate::support::net::{Namespace, skip};
 use crate::support::program::{self, Ended, Program, write_config};
 use crate::support::wait::PATIENCE;
 
@@ -211,4 +211,60 @@ fn why_it_does_not_start_is_an_error_in_the_journal() {
     let mut said = String::new();
     stderr.read_to_string(&mut said).expect("the other end is closed");
     assert!(said.lines().count() >= 2 && said.lines().all(|line| line.starts_with("<3>")), "{said}");
+}
+
+/// A real journal in `/run`, what it explains in `$0`, a real daemon, and what journalctl finds of it. None of it is this machine's.
+const REAL: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log/journal
+for dir in /var/log /var/lib/systemd /usr/lib/systemd/catalog; do mount -t tmpfs tmpfs $dir; done
+mkdir -p /var/lib/systemd/catalog
+cp "$0" /usr/lib/systemd/catalog
+journalctl --update-catalog
+/lib/systemd/systemd-journald & journald=$!
+until systemd-cat true 2>/dev/null; do sleep 0.1; done
+systemd-cat -t pingtest sh -c 'exec env JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) "$@"' sh "$@" & pingtest=$!
+until journalctl -q -t pingtest PINGTEST_EVENT=first_reply PINGTEST_EVENT=not_resolved | grep -q .; do sleep 0.1; done
+kill $pingtest
+wait $pingtest
+journalctl --sync
+journalctl -q -t pingtest -p warning -x -o short PINGTEST_TARGET=nameless
+kill $journald
+wait $journald
+"#;
+
+#[test]
+fn journalctl_finds_and_explains_what_was_told() {
+    if !Path::new("/lib/systemd/systemd-journald").exists() || !Path::new("/etc/machine-id").exists() {
+        skip("there is no systemd-journald");
+        return;
+    }
+    if Namespace::new().is_none() {
+        return;
+    }
+    let dir = program::directory();
+    write_config(dir.path(), "[[target]]\nname = \"nameless\"\nhost = \"no.such.host.invalid\"\n");
+    let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/usr/lib/systemd/catalog/pingtest.catalog");
+    // Without ip(8), which would leave the journal without a /sys/fs/cgroup.
+    let mut command = Command::new("timeout");
+    command.args([
+        "25",
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+        REAL,
+    ]);
+    command.arg(catalog).arg(env!("CARGO_BIN_EXE_pingtest"));
+    let ended = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]).ended(PATIENCE * 2);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for expected in [": nameless: no.such.host.invalid: ", "Subject: no.such.host.invalid cannot be resolved"] {
+        assert!(ended.stdout.contains(expected), "{ended:?}");
+    }
 }
