@@ -12,6 +12,9 @@ const NAMES: [&str; 3] = ["alidns", "web", "self"];
 /// As many as issue 6 asks for, at once: systemd's own limit is five in ten seconds.
 const CRASHES: u32 = 10;
 
+/// Who had no time to say goodbye was seen alive last so long ago at most: the ledger writes that down once a second.
+const LAST_SEEN: Duration = Duration::from_secs(2);
+
 #[test]
 fn it_comes_back_from_each_kind_of_death_and_tells_of_the_gap() {
     let Some(station) = Station::at_work(TARGETS) else { return };
@@ -35,7 +38,8 @@ fn it_comes_back_from_each_kind_of_death_and_tells_of_the_gap() {
         }
         let lines = watch.elapsed();
         let told = gaps.iter().copied().fold(0.0, f64::max);
-        assert!(told >= restart.as_secs_f64() / 2.0 && told <= lines.as_secs_f64() + 1.0, "{kind}: {told} s are told");
+        let most = lines + LAST_SEEN;
+        assert!(told >= restart.as_secs_f64() / 2.0 && told <= most.as_secs_f64(), "{kind}: {told} s are told");
         say(&format!("{kind}: active again after {active:.2?}, lines of all targets after {lines:.2?}; told: {gaps:?} s"));
     }
     let result = station.show("pingtest", "NRestarts");

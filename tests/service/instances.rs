@@ -54,6 +54,7 @@ fn examples_of_drop_ins_load_and_do_what_they_say() {
     let Some(station) = Station::installed(TARGETS) else { return };
     let machine = &station.machine;
     let examples = machine.sh(&format!("cd {EXAMPLES} && grep -l '^\\[Service\\]\\|^\\[Unit\\]' *.conf"));
+    machine.sh(&format!("sysctl -p {EXAMPLES}/60-pingtest-datagram.conf"));
     let dir = "/etc/systemd/system/pingtest.service.d";
     machine.sh(&format!("mkdir {dir}"));
     for example in examples.lines() {

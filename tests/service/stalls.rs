@@ -41,12 +41,13 @@ fn whatever_hangs_is_restarted_in_time_and_targets_that_are_down_are_no_reason()
     machine.copy(&debug, "/usr/bin/pingtest-debug");
     machine.write("/etc/systemd/system/pingtest@.service.d/stall.conf", DROP_IN);
     machine.sh("mkdir -m 755 /run/stall && systemctl daemon-reload");
-    // One that is well, and one all of whose targets are down from here to the end.
-    station.far.nft(&["input ip daddr 10.99.0.9 drop"]);
+    // One that is well, and one all of whose targets are down from the moment that they have answered.
     let healthy = instances::config("healthy");
     machine.write("/etc/pingtest/healthy.toml", &healthy);
     machine.write("/etc/pingtest/down.toml", &instances::config("down").replace("10.99.0.5", "10.99.0.9"));
     machine.ok(&["systemctl", "start", "pingtest@healthy", "pingtest@down"]);
+    station.await_line_of(&format!("{LOGS}/down"), &instances::target("down"), 0, " bytes from ");
+    station.far.nft(&["input ip daddr 10.99.0.9 drop"]);
     let unhurt = ["pingtest@healthy", "pingtest@down"].map(|unit| (unit, station.main_pid(unit)));
     let down = Stopwatch::start();
     let watchdog = station.span("pingtest@healthy", "WatchdogUSec");
