@@ -56,7 +56,11 @@ fn logs_are_for_the_group_adm_to_read_and_for_nobody_else() {
         machine.run(&["setpriv", "--reuid=65534", "--regid=65534", groups, "cat", &path]).code == 0
     };
     for file in &files {
-        assert!(read("--groups=adm", file), "{file}: {}", machine.sh(&format!("ls -l {LOGS}; getfacl -R {LOGS} || true")));
+        assert!(
+            read("--groups=adm", file),
+            "{file}: {}",
+            machine.sh(&format!("ls -l {LOGS}; getfacl -R {LOGS} || true"))
+        );
         assert!(!read("--clear-groups", file), "{file}");
     }
     let listed = machine.run(&["setpriv", "--reuid=65534", "--regid=65534", "--groups=adm", "ls", LOGS]);

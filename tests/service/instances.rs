@@ -34,7 +34,8 @@ fn an_instance_runs_beside_the_service_with_a_configuration_of_its_own() {
     assert!(asked.contains("only-lab") && !asked.contains("alidns"), "{asked}");
     let asked = machine.ok(&["pingtest", "status"]);
     assert!(asked.contains("alidns") && !asked.contains("only-lab"), "{asked}");
-    let adm = ["setpriv", "--reuid=65534", "--regid=65534", "--groups=adm", "cat", "/var/log/pingtest/lab/only-lab.log"];
+    let adm =
+        ["setpriv", "--reuid=65534", "--regid=65534", "--groups=adm", "cat", "/var/log/pingtest/lab/only-lab.log"];
     assert_eq!(machine.run(&adm).code, 0, "{}", machine.sh("ls -lR /var/log/pingtest"));
     // Neither takes the other's directories along.
     machine.ok(&["systemctl", "stop", "pingtest"]);
@@ -74,7 +75,10 @@ fn examples_of_drop_ins_load_and_do_what_they_say() {
         }
         machine.ok(&["systemctl", "stop", "pingtest"]);
         machine.sh(&format!("rm {dir}/{example} && systemctl daemon-reload"));
-        say(&format!("drop-in {example}: verified{}", if verified.stderr.is_empty() { "" } else { ", for a later systemd" }));
+        say(&format!(
+            "drop-in {example}: verified{}",
+            if verified.stderr.is_empty() { "" } else { ", for a later systemd" }
+        ));
     }
     assert!(examples.lines().count() >= 4, "{examples}");
 }

@@ -12,7 +12,7 @@ use crate::support::wait::{self, PATIENCE, Stopwatch};
 fn the_journal_can_be_asked_for_targets_events_and_addresses() {
     let Some(station) = Station::at_work(TARGETS) else { return };
     let machine = &station.machine;
-    station.await_reply("web", 0);
+    station.await_reply("web", 20);
     station.far.nft(&["input ip daddr 10.99.0.2 drop"]);
     let began = station.await_line("alidns", 0, "outage of 10.99.0.2 began");
     station.far.nft(&[]);
@@ -51,8 +51,10 @@ fn the_journal_can_be_asked_for_targets_events_and_addresses() {
     let all = entries(&[]);
     let replies = all.iter().filter(|entry| entry["MESSAGE"].as_str().is_some_and(|text| text.contains("icmp_seq=")));
     assert_eq!(replies.count(), 0, "replies are for the files");
-    assert!(station.count("web") > 20, "and there were some");
-    say(&format!("outage lasted {lasted:?} by PINGTEST_LASTED_USEC; -x explains MESSAGE_ID {id}; {} entries in all, no reply", all.len()));
+    say(&format!(
+        "outage lasted {lasted:?} by PINGTEST_LASTED_USEC; -x explains MESSAGE_ID {id}; {} entries in all, no reply",
+        all.len()
+    ));
 }
 
 #[test]
@@ -78,12 +80,18 @@ fn a_journal_that_hangs_holds_up_neither_probes_nor_the_watchdog_nor_the_stop() 
     let lines = station.log("web").len() - behind;
     let expected = hung.as_millis() / 100;
     assert!(lines as u128 + 10 >= expected, "{lines} lines in {hung:?}");
-    let bad: Vec<_> = station.log("web").into_iter().skip(behind).filter(|line| !line.contains(" bytes from ")).collect();
+    let bad: Vec<_> =
+        station.log("web").into_iter().skip(behind).filter(|line| !line.contains(" bytes from ")).collect();
     assert!(bad.is_empty(), "{bad:?}");
     assert!(machine.path(&format!("/proc/{pid}/exe")).exists(), "it is the same process");
     // systemd is asked only now: it may wait for its journal itself.
     machine.ok(&["kill", "-s", "CONT", &journald.to_string()]);
-    assert_eq!((station.main_pid("pingtest"), &*station.show("pingtest", "NRestarts")), (pid, "0"), "{}", station.story());
+    assert_eq!(
+        (station.main_pid("pingtest"), &*station.show("pingtest", "NRestarts")),
+        (pid, "0"),
+        "{}",
+        station.story()
+    );
     let query = ["journalctl", "--no-pager", "-o", "cat", "-u", "pingtest", "PINGTEST_EVENT=outage_ended"];
     let told = || machine.ok(&query).lines().count();
     let all = wait::until(PATIENCE, || (told() == outages).then_some(()));

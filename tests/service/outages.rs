@@ -58,6 +58,12 @@ impl fmt::Debug for Target<'_> {
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { coverage, value } = self;
-        write!(f, "coverage {:.3} %, not measured {} s, {} outages", coverage * 100.0, value["not_measured_s"], self.outages())
+        write!(
+            f,
+            "coverage {:.3} %, not measured {} s, {} outages",
+            coverage * 100.0,
+            value["not_measured_s"],
+            self.outages()
+        )
     }
 }

@@ -38,7 +38,8 @@ impl Package {
         done(Command::new("dpkg-deb").arg("--raw-extract").arg(&self.path).arg(&files));
         let control = files.join("DEBIAN/control");
         let text = fs::read_to_string(&control).expect("a package has one");
-        let next = |line: &str| if line.starts_with("Version: ") { format!("{line}+next\n") } else { format!("{line}\n") };
+        let next =
+            |line: &str| if line.starts_with("Version: ") { format!("{line}+next\n") } else { format!("{line}\n") };
         fs::write(&control, text.lines().map(next).collect::<String>()).expect("the directory is ours");
         let path = dir.path().join("next.deb");
         done(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(&files).arg(&path));

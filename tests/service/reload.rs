@@ -44,7 +44,8 @@ fn a_reload_of_a_bad_file_fails_and_changes_nothing() {
     machine.write(CONFIG, &format!("{TARGETS}{MORE}ttl = 300\n"));
     let reloaded = machine.run(&["systemctl", "reload", "pingtest"]);
     assert_ne!(reloaded.code, 0, "{reloaded:?}\n{}", station.story());
-    let errors = machine.ok(&["journalctl", "--no-pager", "-u", "pingtest", "-p", "err", "-o", "cat", "_COMM=pingtest"]);
+    let errors =
+        machine.ok(&["journalctl", "--no-pager", "-u", "pingtest", "-p", "err", "-o", "cat", "_COMM=pingtest"]);
     assert!(errors.contains("ttl = 300") && errors.contains(CONFIG), "{errors}\n{}", station.story());
     let status = wait::until(PATIENCE, || {
         Some(station.show("pingtest", "StatusText")).filter(|status| status.contains("reload failed"))

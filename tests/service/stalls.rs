@@ -81,13 +81,18 @@ fn whatever_hangs_is_restarted_in_time_and_targets_that_are_down_are_no_reason()
         say(&format!("{what} hangs, {}: gone after {gone:.1?}, active again after {back:.1?}", patient.name));
         let journal = machine.ok(&["journalctl", "--no-pager", "-o", "cat", "-u", &unit]);
         assert!(journal.contains("Watchdog timeout"), "{unit}: {journal}");
-        let gap = station.await_line_of(&patient.logs(), &patient.target(), patient.behind, "pingtest did not run for ");
+        let gap =
+            station.await_line_of(&patient.logs(), &patient.target(), patient.behind, "pingtest did not run for ");
         station.await_line_of(&patient.logs(), &patient.target(), gap, " bytes from ");
         if back > watchdog + restart + MACHINE {
             late.push(format!("{what}: {back:.1?}"));
         }
     }
-    assert!(all_back.is_some() && late.is_empty(), "later than {watchdog:?} and {restart:?}: {late:?}\n{}", station.story());
+    assert!(
+        all_back.is_some() && late.is_empty(),
+        "later than {watchdog:?} and {restart:?}: {late:?}\n{}",
+        station.story()
+    );
     let stayed_down = wait::until(watchdog * 2, || (down.elapsed() > watchdog + PATIENCE).then_some(()));
     assert!(stayed_down.is_some());
     for (unit, pid) in unhurt {
@@ -103,8 +108,7 @@ impl Patient {
         let name = format!("{}-{phase}", part.unwrap_or("all"));
         station.machine.write(&format!("/etc/pingtest/{name}.toml"), &instances::config(&name));
         station.machine.ok(&["systemctl", "start", &format!("pingtest@{name}")]);
-        let mut patient =
-            Self { name, part, pid: 0, watch: Stopwatch::start(), behind: 0, gone: None, back: None };
+        let mut patient = Self { name, part, pid: 0, watch: Stopwatch::start(), behind: 0, gone: None, back: None };
         patient.pid = station.main_pid(&patient.unit());
         station.await_line_of(&patient.logs(), &patient.target(), 0, " bytes from ");
         patient

@@ -3,7 +3,7 @@
 use crate::install::assert_clean;
 use crate::package::Package;
 use crate::say::say;
-use crate::station::{CONFIG, LOGS, Station, TARGETS};
+use crate::station::{CONFIG, LOGS, Station, TARGETS, seq};
 use crate::support::wait::{PATIENCE, Stopwatch};
 
 #[test]
@@ -26,14 +26,18 @@ fn an_upgrade_restarts_it_and_loses_no_line_and_only_a_purge_takes_logs_away() {
     assert!(back.is_some(), "{}", station.story());
     assert!(station.await_another("pingtest@lab", instance, PATIENCE).is_some(), "{}", station.story());
     let took = watch.elapsed();
-    let gap = station.await_line("alidns", before.len(), "pingtest did not run for ");
-    station.await_reply("alidns", gap);
+    let first = station.await_line("alidns", before.len(), "icmp_seq=1 ");
     let log = station.log("alidns");
     assert_eq!(log[..before.len()], before[..], "what was written stays");
-    let seqs: Vec<_> = log[..gap].iter().filter_map(|line| crate::station::seq(line)).collect();
-    assert!(seqs.iter().zip(1..).all(|(seq, number)| *seq == number), "{seqs:?}");
+    // The old process wrote every number up to its end, and the new one begins anew.
+    let replies = log[..first].iter().filter(|line| line.contains(" bytes from "));
+    let seqs: Vec<_> = replies.filter_map(|line| seq(line)).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    let (last, between) = log[..first].iter().partition::<Vec<_>, _>(|line| line.contains(" bytes from "));
+    say(&format!("  last reply before it: {}", last.last().expect("there are some")));
+    between.iter().for_each(|line| say(&format!("  between: {line}")));
     assert_eq!(machine.text(CONFIG), TARGETS, "the configuration is its owner's");
-    say(&format!("upgrade {} to {installed} in {took:.1?}: {}", package.field("Version"), log[gap]));
+    say(&format!("upgrade {} to {installed} in {took:.1?}: {}", package.field("Version"), log[first]));
 
     let said = station.apt(&["remove", "pingtest"]);
     assert_clean(&said);
@@ -50,7 +54,9 @@ fn an_upgrade_restarts_it_and_loses_no_line_and_only_a_purge_takes_logs_away() {
     for path in [LOGS, "/var/lib/pingtest", CONFIG, "/run/pingtest"] {
         assert!(!machine.path(path).exists(), "{path} is left");
     }
-    let traces = machine.sh("find /etc/systemd /lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /var/lib/systemd -name '*pingtest*'");
+    let traces = machine.sh(
+        "find /etc/systemd /lib/systemd /usr/lib/sysusers.d /usr/lib/tmpfiles.d /var/lib/systemd -name '*pingtest*'",
+    );
     assert_eq!(traces, "", "left");
     let failed = machine.ok(&["systemctl", "list-units", "--no-pager", "--no-legend", "--all", "pingtest*"]);
     assert!(!failed.contains("failed"), "{failed}");
