@@ -135,7 +135,7 @@ impl Daemon {
         let (config, _server) = (config.to_owned(), asking.listen(&in_force.control));
         let watchdog = systemd::watchdog_time().filter(|_| notifier.is_heard());
         let pulse = watchdog.map(|time| Pulse::new(time, parts.commands.clone(), parts.log().clone()));
-        let service = Service::new(notifier, parts.commands.clone());
+        let service = Service::new(notifier, parts.commands.clone(), condition.clone());
         let (reload, reload_again) = (None, false);
         Ok(Self { config, in_force, _server, condition, parts, service, pulse, signals, reload, reload_again })
     }

@@ -382,6 +382,9 @@ impl<O: Outlet> Driver<O> {
 
     /// The reply may be there before the turn is over.
     fn begin_proof(&mut self, proof: Proof) {
+        if self.proving.as_ref().is_some_and(|last| !last.is_answered()) {
+            self.engine.change_loopback();
+        }
         let proving = Proving::new(self.tag, proof);
         let sent = self.engine.send_to_loopback(proving.sequence(), &proving.payload());
         self.proving = Some(proving.sent(sent.is_ok()));

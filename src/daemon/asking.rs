@@ -44,7 +44,8 @@ impl Condition {
         }
     }
 
-    fn told(&self) -> (Health, Health) {
+    /// How the log is, and the ledger.
+    pub(super) fn told(&self) -> (Health, Health) {
         let conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (conditions.log.clone(), conditions.ledger.clone())
     }

@@ -6,6 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{self, Receiver};
 
 use super::Error;
+use super::asking::Condition;
 use super::parts::Told;
 use crate::clock;
 use crate::driver::Command;
@@ -20,6 +21,7 @@ const ASK_EVERY: u32 = 5;
 pub(super) struct Service {
     notifier: Notifier,
     commands: UnboundedSender<Command>,
+    condition: Condition,
     loss: Loss,
     /// What went wrong with the last reload.
     trouble: Option<String>,
@@ -43,10 +45,18 @@ enum Next {
 
 impl Service {
     /// A service whose start is over as soon as the loop has answered: by then it has opened the sockets that it can.
-    pub(super) fn new(notifier: Notifier, commands: UnboundedSender<Command>) -> Self {
-        let (loss, told) = (Loss::default(), String::new());
-        let mut service =
-            Self { notifier, commands, loss, trouble: None, next: Next::Ready, asked: None, looks: 0, told };
+    pub(super) fn new(notifier: Notifier, commands: UnboundedSender<Command>, condition: Condition) -> Self {
+        let mut service = Self {
+            notifier,
+            commands,
+            condition,
+            loss: Loss::default(),
+            trouble: None,
+            next: Next::Ready,
+            asked: None,
+            looks: 0,
+            told: String::new(),
+        };
         service.ask();
         service
     }
@@ -54,8 +64,10 @@ impl Service {
     /// Takes note of something that may change the figures.
     pub(super) fn hear(&mut self, told: &Told) {
         match told {
-            Told::Driver(_) | Told::Found(_) => self.looks = self.looks.max(ASK_EVERY - 1),
-            Told::Log(_) | Told::Ledger(_) | Told::Hook(_) => {}
+            Told::Driver(_) | Told::Found(_) | Told::Log(_) | Told::Ledger(_) => {
+                self.looks = self.looks.max(ASK_EVERY - 1);
+            }
+            Told::Hook(_) => {}
         }
     }
 
@@ -82,11 +94,13 @@ impl Service {
     /// Passes the figures on.
     pub(super) fn handle_figures(&mut self, tally: &Tally) {
         let loss = self.loss.handle(tally, clock::monotonic());
-        let figures = words::figures(tally, loss);
-        let status = match &self.trouble {
-            Some(trouble) => format!("{trouble}; {figures}"),
-            None => figures,
-        };
+        let (log, ledger) = self.condition.told();
+        let troubles = [
+            self.trouble.clone(),
+            log.failing.map(|error| words::not_written("log", &error)),
+            ledger.failing.map(|error| words::not_written("ledger", &error)),
+        ];
+        let status = words::with_troubles(troubles.into_iter().flatten(), words::figures(tally, loss));
         match self.next {
             Next::Ready => self.notifier.ready(&status),
             Next::Figures if status != self.told => self.notifier.status(&status),
@@ -109,7 +123,7 @@ impl Service {
         }
         self.trouble = ended.err().map(|error| {
             let error = error.to_string();
-            format!("reload failed: {}; configuration in force stays", error.lines().next().unwrap_or_default())
+            words::reload_failed(error.lines().next().unwrap_or_default())
         });
         self.next = Next::Ready;
         self.ask();

@@ -106,6 +106,11 @@ impl Proving {
         is_ours
     }
 
+    /// Whether this host has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.heard == Heard::Answer
+    }
+
     /// A turn of the loop is over: says how far the proof has come. Returns the mark to be put behind the records, once.
     pub(super) fn handle_turn(&mut self) -> Option<u64> {
         let Proof { number, ref progress } = self.proof;

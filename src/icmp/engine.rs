@@ -209,11 +209,17 @@ impl Engine {
     /// does not notice: the socket has no target's identifier, and what leaves through it is not stamped.
     ///
     /// # Errors
-    /// What the kernel refused. The next call tries the other protocol.
+    /// What the kernel refused over either protocol.
     pub fn send_to_loopback(&mut self, sequence: u16, payload: &[u8]) -> Result<(), Errno> {
         self.packet.resize(HEADER_LEN, 0);
         self.packet.extend_from_slice(payload);
         self.loopback.send(sequence, &mut self.packet, &mut self.shared)
+    }
+
+    /// What was sent to this host last got no answer: the next request goes over the other protocol, where that can be had. A host may be
+    /// told to answer over neither, one or both.
+    pub fn change_loopback(&mut self) {
+        self.loopback.change();
     }
 
     /// Hands the kernel's stamps of what has left to `handle`, as far as they are asked for, with a reading of the clock after them.

@@ -11,24 +11,23 @@ use super::slot::{self, Shared};
 use super::socket::Socket;
 use super::wire;
 use crate::monitor::SocketKey;
-use crate::monitor::target::{Addr, IpVersion};
+use crate::monitor::target::IpVersion;
 
 /// A few replies of a few bytes.
 const BUFFER: usize = 64 << 10;
 
-/// The way to this host and back: over IPv4, or over IPv6 where that is refused.
-#[derive(Debug, Default)]
+/// The way to this host and back.
+#[derive(Debug)]
 pub(super) struct Loopback {
     socket: Option<Socket>,
-    refused: Refused,
+    /// Over which protocol it is tried first.
+    first: IpVersion,
 }
 
-/// Over which protocol the last try was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Refused {
-    #[default]
-    V6,
-    V4,
+impl Default for Loopback {
+    fn default() -> Self {
+        Self { socket: None, first: IpVersion::V4 }
+    }
 }
 
 impl Loopback {
@@ -37,32 +36,47 @@ impl Loopback {
         self.socket.as_ref()
     }
 
-    /// Sends `packet`, an echo request but for its header.
-    pub(super) fn send(&mut self, sequence: u16, packet: &mut [u8], shared: &mut Shared) -> Result<(), Errno> {
-        let sent = self.try_to_send(sequence, packet, shared);
-        if sent.is_err() {
-            self.socket = None;
-            self.refused = match self.refused {
-                Refused::V4 => Refused::V6,
-                Refused::V6 => Refused::V4,
-            };
-        }
-        sent
+    /// Tries the other protocol first from here on: what was sent last got no answer.
+    pub(super) fn change(&mut self) {
+        self.first = other(self.first);
     }
 
-    fn try_to_send(&mut self, sequence: u16, packet: &mut [u8], shared: &mut Shared) -> Result<(), Errno> {
-        let (version, ip): (_, IpAddr) = match self.refused {
-            Refused::V6 => (IpVersion::V4, Ipv4Addr::LOCALHOST.into()),
-            Refused::V4 => (IpVersion::V6, Ipv6Addr::LOCALHOST.into()),
-        };
-        let socket = match self.socket.take() {
+    /// Sends `packet`, an echo request but for its header, over whichever protocol takes it.
+    ///
+    /// # Errors
+    /// Why both refused; what the second met.
+    pub(super) fn send(&mut self, sequence: u16, packet: &mut [u8], shared: &mut Shared) -> Result<(), Errno> {
+        let first = self.first;
+        let mut send = |version| self.send_over(version, sequence, packet, shared);
+        send(first).or_else(|_| send(other(first)))
+    }
+
+    fn send_over(
+        &mut self,
+        version: IpVersion,
+        sequence: u16,
+        packet: &mut [u8],
+        shared: &mut Shared,
+    ) -> Result<(), Errno> {
+        let socket = match self.socket.take().filter(|socket| socket.version() == version) {
             Some(socket) => socket,
             None => open(version, shared)?,
         };
         wire::write_echo_request(version, socket.ident(), sequence, packet);
-        let sent = socket.send(packet, Addr::from(ip));
+        let ip: IpAddr = match version {
+            IpVersion::V4 => Ipv4Addr::LOCALHOST.into(),
+            IpVersion::V6 => Ipv6Addr::LOCALHOST.into(),
+        };
+        socket.send(packet, ip.into())?;
         self.socket = Some(socket);
-        sent
+        Ok(())
+    }
+}
+
+fn other(version: IpVersion) -> IpVersion {
+    match version {
+        IpVersion::V4 => IpVersion::V6,
+        IpVersion::V6 => IpVersion::V4,
     }
 }
 

@@ -11,8 +11,8 @@ use crate::monitor::time::Mono;
 /// The time that the loss is of: long enough that one lost probe of one target is no alarm, short enough to be about the present.
 const LOSS_OVER: Duration = Duration::from_secs(300);
 
-/// Longest status, characters: a line that fits on some screens.
-const LONGEST: usize = 400;
+/// Longest status, characters: three troubles, shortened, and the figures.
+const LONGEST: usize = 600;
 
 /// How many probes were judged, and lost, at some instants of the last five minutes.
 #[derive(Debug, Default)]
@@ -74,6 +74,27 @@ fn percent(loss: f64) -> String {
     } else {
         format!("{:.2} % loss", (loss * 100.0).clamp(0.01, 99.99))
     }
+}
+
+/// What is wrong, and then the figures.
+pub(crate) fn with_troubles(troubles: impl Iterator<Item = String>, figures: String) -> String {
+    troubles.chain([figures]).collect::<Vec<_>>().join("; ")
+}
+
+/// What is said of a reload that came to nothing.
+pub(crate) fn reload_failed(problem: &str) -> String {
+    format!("reload failed: {}; configuration in force stays", shortened(problem))
+}
+
+/// What is said while something that is kept cannot be written.
+pub(crate) fn not_written(what: &str, error: &str) -> String {
+    format!("the {what} is not written: {}", shortened(error))
+}
+
+/// What leaves room for the figures.
+fn shortened(problem: &str) -> String {
+    const LONGEST: usize = 120;
+    problem.chars().take(LONGEST).collect()
 }
 
 /// Control characters, above all the end of a line, would end the field and begin another.
@@ -140,6 +161,16 @@ mod tests {
         loss.begin_anew();
         assert_eq!(loss.handle(&counts(10, 0), at(5)), None);
         assert_eq!(loss.handle(&counts(20, 1), at(10)), Some(0.1));
+    }
+
+    #[test]
+    fn a_problem_however_long_leaves_room_for_the_figures() {
+        let long = "ä".repeat(1000);
+        let failed = reload_failed(&long);
+        assert!(failed.starts_with("reload failed: ä") && failed.ends_with("ä; configuration in force stays"));
+        let troubles = [failed, not_written("log", &long), not_written("ledger", &long)];
+        let status = in_one_line(&with_troubles(troubles.into_iter(), "212 targets, 3 down".to_owned()));
+        assert!(status.ends_with("ä; 212 targets, 3 down"), "{status}");
     }
 
     #[test]

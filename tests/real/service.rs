@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -167,6 +168,46 @@ fn a_log_that_cannot_be_written_is_told_and_nothing_is_ready() {
         manager.read();
         assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
     }
+}
+
+/// A command that starts it with its log on a file system of its own, mounted with these options. Each command in a network namespace has
+/// its own mounts as well (ip-netns(8)).
+fn command_with_log_on(host: &Namespace, dir: &Path, options: &str) -> Command {
+    fs::create_dir(dir.join("log")).expect("the directory is ours");
+    let mut command = host.command("sh");
+    let mount = format!("mount -t tmpfs -o {options} none log && exec \"$@\"");
+    command.args(["-c", &mount, "sh", env!("CARGO_BIN_EXE_pingtest")]);
+    command
+}
+
+#[test]
+fn a_log_on_a_read_only_file_system_is_told_and_nothing_is_ready() {
+    let Some(host) = Namespace::new() else { return };
+    let dir = program::directory();
+    write_config(dir.path(), UP);
+    let mut manager = Manager::listen(dir.path());
+    let mut command = command_with_log_on(&host, dir.path(), "ro");
+    command.env("NOTIFY_SOCKET", dir.path().join("notify"));
+    let ended = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]).ended(PATIENCE);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.contains("cannot write to log: .pingtest.lock: Read-only file system"), "{}", ended.stderr);
+    manager.read();
+    assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
+}
+
+#[test]
+fn a_full_disk_is_in_the_status_and_starves_no_watchdog() {
+    let Some(host) = Namespace::new() else { return };
+    let dir = program::directory();
+    write_config(dir.path(), &UP.replace("50ms", "10ms"));
+    let mut manager = Manager::listen(dir.path());
+    let mut command = command_with_log_on(&host, dir.path(), "size=32k");
+    command.env("NOTIFY_SOCKET", dir.path().join("notify")).envs(watchdog());
+    let run = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]);
+    let full = "the log is not written: cannot write log/pingtest.log: No space left on device (os error 28); 1 target";
+    manager.expect_status(0, "full disk", |status| status.starts_with(full));
+    manager.expect_fed(8);
+    assert!(!run.text("stderr").contains("no progress"), "{}", run.text("stderr"));
 }
 
 #[test]
@@ -345,6 +386,22 @@ fn a_host_that_does_not_answer_itself_is_told_once_and_its_watchdog_is_fed() {
         manager.expect_fed(4);
         let text = run.text("stderr");
         assert!(text.matches("does not answer itself").count() == 1 && !text.contains("no progress"), "{text}");
+        stop(run, &mut manager);
+    }
+}
+
+#[test]
+fn over_which_protocol_a_host_answers_itself_does_not_matter() {
+    let Some(host) = Namespace::new() else { return };
+    for silent in ["ip", "ip6"] {
+        host.nft(&[&format!("input iifname lo meta protocol {silent} drop")]);
+        // Nobody answers but the host itself.
+        let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.9"), &watchdog());
+        manager.expect_line(0, "READY=1");
+        manager.expect_fed(6);
+        host.nft(&["input iifname lo drop"]);
+        run.wait_for("stderr", "stall, for an answer had come", |text| text.contains("the receive path has made no"));
+        assert!(!run.text("stderr").contains("does not answer itself"), "{}", run.text("stderr"));
         stop(run, &mut manager);
     }
 }

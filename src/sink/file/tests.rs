@@ -146,6 +146,48 @@ fn records_without_room_are_noted_once_in_a_shared_file() {
 }
 
 #[test]
+fn a_mark_is_come_to_when_what_was_handed_over_before_is_written_or_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.log");
+    for (place, written) in [(file.as_path(), 3), (Path::new("/dev/full"), 0)] {
+        let mut log = Log::start(&[shared(place)], limits(8, 1000));
+        (1..=3).for_each(|seq| log.queue.push(reply("web", seq)));
+        log.queue.mark(7);
+        assert!(log.queue.flush());
+        wait(|| log.control.marked() == 7);
+        if written > 0 {
+            assert_eq!(lines(place).len(), written);
+        }
+        log.queue.mark(8);
+        assert!(log.queue.flush(), "a mark goes by itself as well");
+        wait(|| log.control.marked() == 8);
+        log.stop();
+    }
+}
+
+#[test]
+fn a_mark_that_finds_no_room_stays_behind_the_records_and_goes_with_them() {
+    let (mut queue, inbox) = queue::new(100_000);
+    let mut seq = 0;
+    let is_full = |queue: &mut Queue, seq: &mut u64| {
+        *seq += 1;
+        queue.push(reply("web", *seq));
+        !queue.flush()
+    };
+    while !is_full(&mut queue, &mut seq) {}
+    queue.mark(7);
+    assert!(!queue.flush());
+    let mut taken = 0;
+    while let Some(Message::Batch(batch)) = inbox.next() {
+        taken += batch.records.len() as u64;
+        assert_eq!(batch.mark, None);
+    }
+    assert!(queue.flush());
+    let Some(Message::Batch(last)) = inbox.next() else { panic!("nothing was flushed") };
+    assert_eq!((taken + last.records.len() as u64, last.mark), (seq, Some(7)));
+}
+
+#[test]
 fn what_was_pushed_is_written_before_the_log_ends() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("all.log");
