@@ -82,7 +82,7 @@ impl Notices {
             warn!(
                 PINGTEST_EVENT = event::FINDINGS_UNTOLD,
                 PINGTEST_COUNT = untold,
-                "{untold} more outages, ends of outages and first replies are not named here; the log has them"
+                "{untold} more outages, ends of outages, first replies and changes of address are not named here; the log has them"
             );
         }
     }

@@ -1,8 +1,8 @@
 //! Events as datagrams of the journal's native protocol (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL>), with fields to query by.
 //!
 //! The crate tracing-journald speaks it as well. It sends on the thread that has something to say, which a journal that is busy makes
-//! wait; it drops without a word what the socket refuses; and it puts `F_` before each name. Here a message goes to a thread of its own,
-//! as those for standard error do, and that thread alone waits.
+//! wait, and what the socket refuses it drops without a word. Here a message goes to a thread of its own, as those for standard error
+//! do, and that thread alone waits.
 //!
 //! A journal that is slow is waited for. Meanwhile messages gather, and those that find no room are counted and told of when the journal
 //! takes some again. A journal that is not there is found again by its path with the next message; until then lines go to standard

@@ -168,3 +168,25 @@ fn sender(path: &std::path::Path) -> (Sender, Arc<OnceLock<ErrorCounter>>) {
     let socket = UnixDatagram::unbound().unwrap();
     (Sender { socket, path: path.into(), dropped: Arc::clone(&dropped), told: 0, lost: 0 }, dropped)
 }
+
+#[test]
+fn what_finds_no_room_while_nobody_reads_is_counted_to_the_last_message() {
+    const SAID: usize = 5000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listening = UnixDatagram::bind(&path).unwrap();
+    listening.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let (journal, _guard) = Journal::start(path).unwrap();
+    with_default(registry().with(journal), || (0..SAID).for_each(|number| info!("number {number}")));
+    let (mut told, mut missing) = (0, 0);
+    let mut buffer = [0; 4096];
+    while told + missing < SAID {
+        let length = listening.recv(&mut buffer).unwrap_or_else(|error| panic!("{told} + {missing}: {error}"));
+        match value(&buffer[..length], "PINGTEST_COUNT") {
+            Some(count) => missing += count.parse::<usize>().unwrap(),
+            None => told += 1,
+        }
+    }
+    assert_eq!(told + missing, SAID);
+    assert!(missing > 0 && told > crate::logging::WAITING, "{told} {missing}");
+}
