@@ -42,8 +42,6 @@ const LIVES: [(u64, u64, End); 8] = [
 const TIMEOUT: u64 = 400;
 /// Less than between any two lives.
 const SHORTEST_ABSENCE: Duration = Duration::from_millis(300);
-/// What a kill takes of the time before it: a second, and the rest is for a machine that gave the program no processor.
-const KILL: Duration = Duration::from_millis(1_200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -296,6 +294,7 @@ impl Proof<'_> {
     /// What nobody measured is the time between the probes that reached the network before and after each absence, give or take one;
     /// and what a kill takes of the time before it.
     fn add_unmeasured(&mut self, target: &str, absent_from: &[u64]) {
+        const KILL: Duration = Duration::from_millis(1_200);
         let requests = &self.journal.hosts[&target.parse().expect("an address")];
         let mut absent = Duration::ZERO;
         for left in &absent_from[..absent_from.len() - 1] {
@@ -316,6 +315,8 @@ impl Proof<'_> {
     /// One line for each absence, which says how long that was until the line: to the rounding of its words where the life before was
     /// stopped, else at least so long and no longer than a kill may cost. The slots in it are counted by that.
     fn add_absences(&mut self, target: &Target, lines: &[Line], absent_from: &[u64]) {
+        /// A second is what a kill may cost; the rest is for a machine that gave the program no processor.
+        const KILL: Duration = Duration::from_millis(1_500);
         const ROUNDED: Duration = Duration::from_millis(50);
         let told: Vec<_> = lines.iter().filter(|line| line.target == target.addr && line.is_absence()).collect();
         if told.len() != LIVES.len() - 1 {
