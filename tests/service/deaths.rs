@@ -53,7 +53,7 @@ fn it_comes_back_from_each_kind_of_death_and_tells_of_the_gap() {
     for name in NAMES {
         let target = figures.of(name);
         assert!(
-            target.coverage < 1.0 && target.not_measured_s("not_running") >= 3.0 * restart.as_secs_f64() / 2.0,
+            target.coverage < 1.0 && target.not_measured_s("not_watched") >= 3.0 * restart.as_secs_f64() / 2.0,
             "{target:?}"
         );
         assert!(target.outages() == 0 && target.lost() == 0, "{target:?}");

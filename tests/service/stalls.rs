@@ -81,26 +81,26 @@ fn whatever_hangs_is_restarted_in_time_and_targets_that_are_down_are_no_reason()
         say(&format!("{what} hangs, {}: gone after {gone:.1?}, active again after {back:.1?}", patient.name));
         let journal = machine.ok(&["journalctl", "--no-pager", "-o", "cat", "-u", &unit]);
         assert!(journal.contains("Watchdog timeout"), "{unit}: {journal}");
-        let gap =
-            station.await_line_of(&patient.logs(), &patient.target(), patient.behind, "pingtest did not run for ");
-        station.await_line_of(&patient.logs(), &patient.target(), gap, " bytes from ");
         if back > watchdog + restart + MACHINE {
             late.push(format!("{what}: {back:.1?}"));
         }
+        for line in patient.between(&station) {
+            say(&format!("  {line}"));
+        }
     }
-    assert!(
-        all_back.is_some() && late.is_empty(),
-        "later than {watchdog:?} and {restart:?}: {late:?}\n{}",
-        station.story()
-    );
-    let stayed_down = wait::until(watchdog * 2, || (down.elapsed() > watchdog + PATIENCE).then_some(()));
-    assert!(stayed_down.is_some());
+    let passed = || (down.elapsed() > watchdog + PATIENCE).then_some(());
+    wait::until(watchdog * 2, passed).expect("time passes");
     for (unit, pid) in unhurt {
         assert_eq!((station.main_pid(unit), &*station.show(unit, "NRestarts")), (pid, "0"), "{}", station.story());
     }
     let status = station.show("pingtest@down", "StatusText");
     assert!(status.contains("1 down"), "{status}");
     say(&format!("all targets down for {:.0?}, watchdog {watchdog:?}: not restarted, {status:?}", down.elapsed()));
+    assert!(
+        all_back.is_some() && late.is_empty(),
+        "later than {watchdog:?} and {restart:?}: {late:?}\n{}",
+        station.story()
+    );
 }
 
 impl Patient {
@@ -139,6 +139,15 @@ impl Patient {
         }
     }
 
+    /// What its log says between the moment it began to hang and the first reply of its new process, kinds in a row counted.
+    fn between(&self, station: &Station) -> Vec<String> {
+        let gap = station.await_line_of(&self.logs(), &self.target(), self.behind, "pingtest did not run for ");
+        let first = station.await_line_of(&self.logs(), &self.target(), gap, " bytes from ");
+        let log = station.log_of(&self.logs(), &self.target());
+        let kinds = log[self.behind.saturating_sub(1)..=first].chunk_by(|one, other| kind(one) == kind(other));
+        kinds.map(|lines| format!("{} such: {}", lines.len(), lines.last().expect("chunks are not empty"))).collect()
+    }
+
     /// Whether it has come back; from the moment that it is gone, nothing hangs any more.
     fn look(&mut self, station: &Station) {
         if self.back.is_some() {
@@ -152,4 +161,10 @@ impl Patient {
             self.back = Some(self.watch.elapsed());
         }
     }
+}
+
+/// What kind of line it is, by its first words behind the stamp.
+fn kind(line: &str) -> &str {
+    let words = line.split_once(' ').map_or("", |(_, words)| words);
+    words.get(..8).unwrap_or(words)
 }
