@@ -86,7 +86,7 @@ fn ten_crashes_in_ten_seconds_do_not_keep_it_down() {
 }
 
 /// What a line says of how long it did not run, at most, s.
-fn gap_seconds(line: &str) -> f64 {
+pub(crate) fn gap_seconds(line: &str) -> f64 {
     let words =
         line.split_once("did not run for ").map(|(_, rest)| rest.trim_start_matches("up to ")).unwrap_or_default();
     let number = words.split([' ', ')']).next().unwrap_or_default();
