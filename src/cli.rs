@@ -19,6 +19,7 @@ use crate::config::settings::{
 };
 use crate::config::{self, value};
 use crate::daemon::{self, Error};
+use crate::doctor;
 use crate::limits;
 use crate::log;
 use crate::logging;
@@ -42,6 +43,7 @@ const OUTPUT_BUFFER: usize = 64 * 1024;
 /// Exit codes, after sysexits(3).
 mod exit {
     pub(super) const SILENT: u8 = 1;
+    pub(super) const UNFIT: u8 = 1;
     pub(super) const NOT_READ: u8 = 1;
     pub(super) const NOT_ASKED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
@@ -54,8 +56,8 @@ mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "pingtest", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 a target of ping never answered, a log or the ledger cannot be read or the daemon does not do \
-    as asked, 64 wrong usage, 70 a bug, 77 not allowed to open ICMP sockets, 78 bad configuration."
+    after_help = "Exit codes: 0 ok, 1 a target of ping never answered, doctor found what would stop pingtest, a log or the ledger \
+    cannot be read or the daemon does not do as asked, 64 wrong usage, 70 a bug, 77 not allowed to open ICMP sockets, 78 bad configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -73,6 +75,11 @@ enum Command {
     Ping(Box<PingArgs>),
     /// Read the configuration and print every problem in it
     Check(ConfigFile),
+    /// Tell what would stop pingtest on this machine, and what to do about it
+    ///
+    /// Configuration, rights, sockets, buffers, directories, disks, clocks, names, hooks, the service. It changes nothing and starts
+    /// nothing. As root it judges for the user of the service. Exit code 0 where nothing would stop pingtest, 1 where something would.
+    Doctor(DoctorArgs),
     /// Read the log of a target back
     ///
     /// From the live file and from rotated ones, packed or not, text or JSON. Times are local: "2026-11-20 03:00", 03:00, yesterday,
@@ -110,6 +117,16 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
@@ -283,6 +300,7 @@ fn run() -> ExitCode {
             ping(*args)
         }
         Command::Check(ConfigFile { config }) => check(&config),
+        Command::Doctor(args) => doctor(args),
         Command::Log(args) => log(*args),
         Command::Status(args) => show_status(args),
         Command::Pause(args) => order(status::Order::Pause, args),
@@ -330,6 +348,22 @@ fn check(config: &Path) -> ExitCode {
             writeln!(out, "{}: ok, {} targets in {files} file{s}", config.display(), settings.targets.len())
         }),
         Err(problems) => misconfigured(&problems),
+    }
+}
+
+fn doctor(DoctorArgs { json, config }: DoctorArgs) -> ExitCode {
+    let colour = match status::stdout_colour() {
+        status::table::Colour::Plain => doctor::Colour::Plain,
+        status::table::Colour::Ansi => doctor::Colour::Ansi,
+    };
+    let format = if json { doctor::Format::Json } else { doctor::Format::Text(colour) };
+    let mut out = io::stdout().lock();
+    match doctor::run(&doctor::Request { config, format }, &mut out) {
+        Ok(doctor::Verdict::Fit) => ExitCode::SUCCESS,
+        Ok(doctor::Verdict::Unfit) => ExitCode::from(exit::UNFIT),
+        // Whoever read it has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => failed(&Error::System(error)),
     }
 }
 

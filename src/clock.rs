@@ -2,6 +2,7 @@
 //!
 //! It reads and converts; what a step or a suspend means, `monitor` decides.
 
+pub mod discipline;
 #[cfg(debug_assertions)]
 mod rehearsal;
 /// What ships tells the time of the machine, and nothing else.

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use self::asking::{Asking, Condition};
 use self::parts::output;
-pub(crate) use self::parts::{Parts, Tap, Told};
+pub(crate) use self::parts::{Parts, Tap, Told, files_within};
 use self::pulse::Pulse;
 pub(crate) use self::rights::permitted;
 use self::service::Service;
@@ -229,8 +229,10 @@ impl Daemon {
             }
             Err(error) => {
                 self.service.handle_reloaded(Err(&error));
-                error!(PINGTEST_EVENT = event::RELOAD_FAILED, "not reloaded, the configuration in force stays:");
-                error.to_string().lines().for_each(|line| error!("{line}"));
+                error!(
+                    PINGTEST_EVENT = event::RELOAD_FAILED,
+                    "not reloaded, the configuration in force stays:\n{error}"
+                );
             }
         }
         if std::mem::take(&mut self.reload_again) {

@@ -27,7 +27,7 @@ use crate::monitor::sample::{Arrival, Sample};
 use crate::monitor::schedule::LOADED;
 use crate::monitor::snapshot::{Tally, TargetStatus};
 use crate::monitor::target::{Addr, Name, Target};
-use crate::monitor::time::{Mono, Now, Stamp};
+use crate::monitor::time::{Mono, Now, Stamp, Wall};
 use crate::monitor::{self, Lookup, Monitor, Probe, Start, Strays, UnknownTarget};
 use crate::stall::{self, Part};
 
@@ -44,6 +44,9 @@ const COUNTED_A_TURN: usize = 1024;
 
 /// Drop counters are read this often even while nothing is lost, so that an old overflow is not held against a later loss.
 const WATCH_DROPS_EVERY: Duration = Duration::from_secs(1);
+
+/// However little there is to do, the loop turns this often, so that whoever looks knows whether it hangs.
+const TURN_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the loop is told.
 #[derive(Debug)]
@@ -96,6 +99,8 @@ pub enum Notice {
 
 /// Where the loop leaves what it has. None of this may make it wait.
 pub trait Outlet: Send {
+    /// All that came until then was seen to.
+    fn turned(&mut self, at: Wall);
     /// A line to be written.
     fn record(&mut self, record: Record);
     /// A mark behind the records so far; it is passed on with them.
@@ -308,6 +313,7 @@ impl<O: Outlet> Driver<O> {
         }
         let drained = self.receive();
         self.judge(drained, now);
+        self.outlet.turned(drained.wall);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.outlet.look_up(lookup);
         }
@@ -316,7 +322,7 @@ impl<O: Outlet> Driver<O> {
         self.gather_status();
         self.count();
         let deadline = self.deadline(now);
-        self.alarm.set(deadline, now)?;
+        self.alarm.set(Some(deadline), now)?;
         Ok(if self.finite && self.monitor.is_finished() { Flow::Stop } else { flow })
     }
 
@@ -498,13 +504,14 @@ impl<O: Outlet> Driver<O> {
     }
 
     /// When to wake at the latest: for the monitor, for records that wait, and under load for the replies to what is in flight.
-    fn deadline(&mut self, now: Now) -> Option<Mono> {
+    fn deadline(&mut self, now: Now) -> Mono {
         let due = self.monitor.poll_deadline();
         let look = self.unflushed.count > 0 || self.loaded && self.monitor.has_open_probes();
         let grid = self.monitor.grid();
         let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
         let status = (!self.asked.is_empty() || self.counting.is_some()).then_some(now.mono);
-        due.into_iter().chain(look).chain(status).min()
+        let sign_of_life = now.mono + TURN_WITHIN;
+        due.into_iter().chain(look).chain(status).fold(sign_of_life, Mono::min)
     }
 
     /// One last look at the sockets, then the end of everything in flight.

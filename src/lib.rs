@@ -23,6 +23,7 @@
 //! | [`control`] | the control socket: requests and answers, the server in the daemon, the client outside of it |
 //! | [`status`] | `pingtest status`, `pause`, `resume`: what the daemon answers → a table |
 //! | [`outages`] | `pingtest outages`: the ledger → outages, availability of the measured time, what recurs |
+//! | [`doctor`] | `pingtest doctor`: the machine as it is → what would stop pingtest on it, and what to do |
 //! | [`driver`] | the one loop: wake-ups, packets, answers, orders → monitor → probes, look-ups, records. No rule lives there |
 //! | [`monitor`] | **the rules**, pure: which probe is due, whose reply it is, what became of each probe |
 //! | [`icmp`] | bytes ↔ packets; sockets; sending, receiving, errors, drops |
@@ -59,7 +60,7 @@
 //! 6. **Few sockets**: one for each family and set of options, never one for each target.
 //! 7. **Booleans that travel are enums, numbers carry their unit in the type**, and no `_` arm hides one of our own variants.
 //! 8. **What ships is tested as it ships**: sample configurations, manual pages, the journal's catalog, README's commands.
-//! 9. **`unsafe` only in [`icmp::socket`], `watch` and `memory`**, each block with its reason.
+//! 9. **`unsafe` only in [`icmp::socket`], [`clock::discipline`], `watch` and `memory`**, each block with its reason.
 //!
 //! `tests/architecture.rs` holds the source against 1, 7 and 9 and against who may use whom.
 
@@ -68,6 +69,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod doctor;
 pub mod driver;
 pub mod hook;
 pub mod icmp;

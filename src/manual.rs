@@ -92,6 +92,8 @@ Success.
 1
 .BR ping :
 at least one host never answered.
+.BR doctor :
+something would stop pingtest here.
 .BR log ,
 .BR outages :
 there is no such log or ledger, or not all of it can be read.
@@ -128,7 +130,9 @@ for LogsDirectory=, StateDirectory= and RuntimeDirectory=.
 .B NO_COLOR
 Where it is set and not empty,
 .B status
-uses no colour.
+and
+.B doctor
+use no colour.
 .TP
 .B RUST_LOG
 How much is said on standard error or in the journal, and in the file for diagnostics: error, warn, info, debug or trace. It wins over

@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
+pub(crate) use self::screen::stdout_colour;
 use self::screen::{Screen, Showing};
 use crate::control::client;
 use crate::control::protocol::{Request as Asked, Text};

@@ -127,7 +127,7 @@ fn arguments_that_cannot_work_are_refused_before_anything_is_sent() {
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let printed = String::from_utf8(pingtest(&["completions", shell]).stdout).unwrap();
-        for command in ["run", "ping", "check", "log", "man", "completions"] {
+        for command in ["run", "ping", "check", "doctor", "log", "man", "completions"] {
             assert!(printed.contains(command), "{shell} does not complete {command}");
         }
     }

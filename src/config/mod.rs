@@ -39,6 +39,11 @@ pub struct Environment {
     pub runtime_directory: Option<OsString>,
 }
 
+/// Whether some of `address` is not for everybody's eyes: more than scheme and host.
+pub(crate) fn has_secret(address: &str) -> bool {
+    secrets::hidden(address) != address
+}
+
 /// The first of the directories that systemd names in a variable.
 fn first(directories: Option<&OsString>) -> Option<PathBuf> {
     let first = directories?.as_bytes().split(|&byte| byte == b':').next()?;

@@ -11,6 +11,7 @@ use crate::config;
 use crate::control::{self, Health, Order, Refusal, Server, Snapshot};
 use crate::driver::{self, Command, Pause};
 use crate::ledger;
+use crate::logging::event;
 use crate::monitor;
 use crate::monitor::target::Name;
 use crate::monitor::time::Wall;
@@ -94,7 +95,12 @@ impl Asking {
     pub(super) fn listen(self, wanted: &config::Control) -> Option<Server> {
         let path = wanted.socket.as_deref()?;
         let server = Server::start(path, wanted.group.as_deref(), self)
-            .inspect_err(|error| warn!("no control socket, so that nobody can ask for the status: {error}"))
+            .inspect_err(|error| {
+                warn!(
+                    PINGTEST_EVENT = event::CONTROL_FAILED,
+                    "no control socket, so that nobody can ask for the status: {error}"
+                );
+            })
             .ok()?;
         if let Some(problem) = server.group_problem() {
             warn!("{problem}");

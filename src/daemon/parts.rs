@@ -23,6 +23,7 @@ use crate::monitor::finding::{Finding, What};
 use crate::monitor::outage::State;
 use crate::monitor::record::Record;
 use crate::monitor::target::Target;
+use crate::monitor::time::Wall;
 use crate::monitor::{Lookup, Monitor, Start};
 use crate::resolve::Resolver;
 use crate::sink::file::{self, Control, Keeping, Limits, Output, Place, Queue, Writer};
@@ -205,11 +206,17 @@ impl Parts {
         match (log, self.log.is_written()) {
             (InTime::Yes, _) => {}
             (InTime::No, true) => warn!("the log is written, but the disk is slow to make sure of it"),
-            (InTime::No, false) => error!("the log could not be written to its end; its last lines are lost"),
+            (InTime::No, false) => error!(
+                PINGTEST_EVENT = event::LOG_ABANDONED,
+                "the log could not be written to its end; its last lines are lost"
+            ),
         }
         match ledger {
             InTime::Yes => {}
-            InTime::No => error!("the ledger could not be written to its end; what was found out last is not in it"),
+            InTime::No => error!(
+                PINGTEST_EVENT = event::LEDGER_ABANDONED,
+                "the ledger could not be written to its end; what was found out last is not in it"
+            ),
         }
         while let Ok(told) = self.notices.told.try_recv() {
             tell(&told);
@@ -271,6 +278,14 @@ struct Outbox {
 }
 
 impl Outlet for Outbox {
+    fn turned(&mut self, at: Wall) {
+        match &self.tap {
+            // What a log that hangs holds back may be lost with the process: it is not measured before there is a line of it.
+            Open::Daemon { ledger: Some(ledger), .. } if self.queue.is_taken_from() => ledger.turned(at),
+            Open::Daemon { .. } | Open::Ping(_) => {}
+        }
+    }
+
     fn record(&mut self, record: Record) {
         match &mut self.tap {
             Open::Daemon { ledger: Some(ledger), .. } => ledger.record(&record),
@@ -361,8 +376,12 @@ fn open_files() -> NonZeroUsize {
     if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         soft = hard;
     }
-    let files = soft.saturating_sub(OTHER_DESCRIPTORS).clamp(1, OPEN_FILES);
-    usize::try_from(files).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+    usize::try_from(files_within(soft)).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Log files that are kept open at a time where so many descriptors are allowed.
+pub(crate) fn files_within(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(OTHER_DESCRIPTORS).clamp(1, OPEN_FILES)
 }
 
 pub(super) fn output(log: &Log) -> Output {

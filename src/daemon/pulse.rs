@@ -72,8 +72,9 @@ fn tell(finding: &Finding) {
             "{part} has made no progress for {:.1} s; systemd's watchdog is not fed",
             time.as_secs_f64()
         ),
-        Finding::GoesOn(part) => info!("{part} makes progress again"),
+        Finding::GoesOn(part) => info!(PINGTEST_EVENT = event::GOES_ON, "{part} makes progress again"),
         Finding::Unprovable => warn!(
+            PINGTEST_EVENT = event::UNPROVABLE,
             "this host does not answer itself over loopback: that packets are received cannot be proved, and systemd's watchdog is fed \
              without that proof"
         ),

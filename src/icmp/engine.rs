@@ -120,7 +120,7 @@ impl Engine {
     /// Prepares for a load: the sockets get buffers for it, as far as the system grants them.
     pub fn set_load(&mut self, load: Load) {
         self.load = load;
-        self.shared.buffer = (load.replies() * load.charge()).clamp(*BUFFER.start(), *BUFFER.end());
+        self.shared.buffer = load.buffer();
         let message_len = (load.size + HEADERS).max(MIN_MESSAGE);
         if message_len != self.shared.buffers.message_len() {
             self.shared.buffers = Buffers::new(message_len);
@@ -244,8 +244,13 @@ impl Engine {
                 drained = emptied;
             }
         }
-        if let Some(socket) = self.loopback.socket() {
-            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut handle);
+        if let Some(socket) = self.loopback.awaited() {
+            let mut has_come = false;
+            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut |batch: &[Incoming<'_>]| {
+                has_come |= !batch.is_empty();
+                handle(batch);
+            });
+            self.loopback.handle_received(has_come);
         }
         if !self.shared.errors.is_empty() {
             let seen = clock();
@@ -272,7 +277,7 @@ impl Engine {
     fn tell_of_small_buffers(&mut self) {
         let sockets = self.slots.iter().flatten().flat_map(Slot::sockets);
         let Some(granted) = sockets.map(|socket| socket.receive_buffer()).min() else { return };
-        let (replies, wanted) = (granted / self.load.charge(), self.load.replies());
+        let (replies, wanted) = (self.load.held_by(granted), self.load.replies());
         let notice = Notice::SmallBuffer { replies, wanted };
         if replies < wanted && !self.shared.notices.contains(&notice) {
             self.shared.notices.push(notice);
@@ -281,8 +286,23 @@ impl Engine {
 }
 
 impl Load {
+    /// Size of the receive buffer to ask for, bytes.
+    pub fn buffer(self) -> usize {
+        self.needs().clamp(*BUFFER.start(), *BUFFER.end())
+    }
+
+    /// What the buffer is charged for the replies that must find room, bytes.
+    pub fn needs(self) -> usize {
+        self.replies() * self.charge()
+    }
+
+    /// How many replies find room in a receive buffer of this size, as [`super::socket::Socket::receive_buffer`] tells it.
+    pub fn held_by(self, buffer: usize) -> usize {
+        buffer / self.charge()
+    }
+
     /// How many replies must find room in a receive buffer: those of a stall, and a few whatever the rate.
-    fn replies(self) -> usize {
+    pub fn replies(self) -> usize {
         (self.rate * STALL.as_secs_f64()).clamp(8.0, 1e6) as usize
     }
 

@@ -20,20 +20,27 @@ const BUFFER: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Loopback {
     socket: Option<Socket>,
+    /// Something was sent and nothing came back yet.
+    is_awaited: bool,
     /// Over which protocol it is tried first.
     first: IpVersion,
 }
 
 impl Default for Loopback {
     fn default() -> Self {
-        Self { socket: None, first: IpVersion::V4 }
+        Self { socket: None, is_awaited: false, first: IpVersion::V4 }
     }
 }
 
 impl Loopback {
-    /// The socket, once there is one.
-    pub(super) fn socket(&self) -> Option<&Socket> {
-        self.socket.as_ref()
+    /// The socket, while an answer is to come: in between, reading it would cost each turn of the loop a call.
+    pub(super) fn awaited(&self) -> Option<&Socket> {
+        self.socket.as_ref().filter(|_| self.is_awaited)
+    }
+
+    /// The socket was read, and something had come or not.
+    pub(super) fn handle_received(&mut self, has_come: bool) {
+        self.is_awaited &= !has_come;
     }
 
     /// Tries the other protocol first from here on: what was sent last got no answer.
@@ -68,7 +75,7 @@ impl Loopback {
             IpVersion::V6 => Ipv6Addr::LOCALHOST.into(),
         };
         socket.send(packet, ip.into())?;
-        self.socket = Some(socket);
+        (self.socket, self.is_awaited) = (Some(socket), true);
         Ok(())
     }
 }

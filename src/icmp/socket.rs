@@ -468,13 +468,14 @@ impl Buffers {
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = CONTROL_LEN;
+            // Its type, and that of the flags below, is not the same in every C library.
+            header.msg_hdr.msg_controllen = CONTROL_LEN as _;
             header.msg_hdr.msg_flags = 0;
         }
         let (headers, count) = (self.headers.as_mut_ptr(), BATCH as libc::c_uint);
         // SAFETY: `headers` points to `count` headers whose every pointer was set above to memory of the length set beside it,
         // which lives until after the call; with no timeout the kernel keeps none of them.
-        let received = unsafe { libc::recvmmsg(fd.as_raw_fd(), headers, count, flags, ptr::null_mut()) };
+        let received = unsafe { libc::recvmmsg(fd.as_raw_fd(), headers, count, flags as _, ptr::null_mut()) };
         Errno::result(received).map(|received| received as usize)
     }
 
@@ -491,7 +492,7 @@ impl Buffers {
             hops: None,
             offence: None,
         };
-        let control_len = header.msg_hdr.msg_controllen.min(CONTROL_LEN);
+        let control_len = (header.msg_hdr.msg_controllen as u64).min(CONTROL_LEN as u64) as usize;
         for (level, kind, data) in ControlMessages(&self.controls[index].0[..control_len]) {
             received.read_control(level, kind, data);
         }

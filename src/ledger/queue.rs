@@ -4,6 +4,7 @@
 //! for as long as it takes to swap two pointers, and where even that is held, the driver comes again with its next batch.
 
 use std::mem;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::counts::Tally;
 use crate::monitor::finding::Finding;
 use crate::monitor::record::Record;
+use crate::monitor::time::Wall;
 
 /// Verdicts that may wait: ten seconds of 100,000 a second, while a disk stalls. 48 MB.
 pub(super) const TALLIES: usize = 1_000_000;
@@ -65,6 +67,14 @@ struct Shared {
     spent: Vec<Vec<Tally>>,
 }
 
+/// When the driver was last seen to get on, ns of the wall clock: read without the lock, and by whoever writes alone.
+#[derive(Debug)]
+struct Turned(AtomicI64);
+
+impl Turned {
+    const NEVER: i64 = i64::MIN;
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Waiting {
     tallies: usize,
@@ -75,21 +85,24 @@ struct Waiting {
 pub(super) fn new() -> (Queue, Inbox) {
     let (alive, ended) = mpsc::sync_channel(0);
     let shared = Arc::new(Mutex::new(Shared::default()));
+    let turned = Arc::new(Turned(AtomicI64::new(Turned::NEVER)));
     let queue = Queue {
         shared: Arc::clone(&shared),
+        turned: Arc::clone(&turned),
         tallies: Vec::with_capacity(ROOM),
         findings: Vec::new(),
         waiting: Waiting::default(),
         dropped: Dropped::default(),
         alive,
     };
-    (queue, Inbox { shared, ended })
+    (queue, Inbox { shared, turned, ended })
 }
 
 /// The driver's end of the ledger. Dropping it ends the ledger, after everything has been written.
 #[derive(Debug)]
 pub struct Queue {
     shared: Arc<Mutex<Shared>>,
+    turned: Arc<Turned>,
     tallies: Vec<Tally>,
     findings: Vec<Finding>,
     /// As of the last look into the box.
@@ -100,6 +113,12 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Takes note that the driver gets on: all that came until `at` was seen to. Where it does not for a while, it is not said to have
+    /// measured meanwhile.
+    pub fn turned(&self, at: Wall) {
+        self.turned.0.store(at.as_nanos(), Ordering::Relaxed);
+    }
+
     /// Counts what a record tells of a probe. Never waits. Where too many wait it is counted as missing instead.
     pub fn record(&mut self, record: &Record) {
         let Some(tally) = Tally::of(record) else { return };
@@ -185,6 +204,7 @@ impl Drop for Queue {
 #[derive(Debug)]
 pub(super) struct Inbox {
     shared: Arc<Mutex<Shared>>,
+    turned: Arc<Turned>,
     ended: Receiver<()>,
 }
 
@@ -192,6 +212,14 @@ impl Inbox {
     /// Waits until the driver has gone, at most for so long; says whether it has.
     pub(super) fn has_ended_within(&self, patience: Duration) -> bool {
         !matches!(self.ended.recv_timeout(patience), Err(RecvTimeoutError::Timeout))
+    }
+
+    /// The driver's last sign of life; `now` where it gave none yet.
+    pub(super) fn turned(&self, now: Wall) -> Wall {
+        match self.turned.0.load(Ordering::Relaxed) {
+            Turned::NEVER => now,
+            nanos => Wall::from_nanos(nanos).min(now),
+        }
     }
 
     /// Everything that waits.

@@ -38,7 +38,8 @@ pub(super) struct Run {
 /// What a second brings: besides findings, which may be too many for one transaction.
 #[derive(Debug)]
 pub(super) struct Second<'a> {
-    pub(super) now: Wall,
+    /// The last sign of life.
+    pub(super) until: Wall,
     /// Verdicts: minute, target, what they add.
     pub(super) counts: &'a [(i64, usize, Count)],
     /// Minutes that are over.
@@ -209,7 +210,7 @@ fn write_second(
 ) -> rusqlite::Result<()> {
     let tx = conn.transaction()?;
     let ended = (sign == Sign::OfEnd).then_some("clean");
-    tx.execute("UPDATE run SET until = ?2, ended = ?3 WHERE id = ?1", params![run, second.now.as_nanos(), ended])?;
+    tx.execute("UPDATE run SET until = ?2, ended = ?3 WHERE id = ?1", params![run, second.until.as_nanos(), ended])?;
     write_pending(&tx, run, roster, second)?;
     let mut writer = MinuteWriter::new(&tx)?;
     for &minute in second.over {

@@ -327,6 +327,22 @@ fn how_and_when_a_process_ended_is_known_of_each_target_it_watched() {
 }
 
 #[test]
+fn a_driver_that_hangs_is_said_to_have_measured_until_its_last_turn() {
+    let bench = Bench::new();
+    let mut life = bench.begin(0, &["web"]);
+    life.watched(0, &["web"]);
+    life.queue.turned(at(4));
+    life.turn(5);
+    life.turn(35);
+    assert_eq!(only(&bench.read(35)).watched, [span(0, 4)]);
+    life.queue.turned(at(36));
+    life.turn(36);
+    assert_eq!(only(&bench.read(36)).watched, [span(0, 36)]);
+    drop(life);
+    assert_eq!(bench.begin(60, &["web"]).carried[0].until, at(36));
+}
+
+#[test]
 fn a_target_that_was_let_go_begins_anew() {
     let bench = Bench::new();
     let mut life = bench.begin(0, &["a"]);

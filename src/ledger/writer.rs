@@ -122,7 +122,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     /// Works until the driver's end of the queue is gone and all is written.
     pub(super) fn run(mut self, inbox: Inbox) {
-        let mut due = now() + EVERY;
+        // The first comes soon: a process that is killed early was there all the same.
+        let mut due = now() + EVERY / 10;
         while !inbox.has_ended_within(due.saturating_duration_since(now())) {
             self.turn(&inbox);
             // After a writing that took long, the next is not owed at once.
@@ -134,7 +135,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     /// Takes what waits and writes it.
     pub(super) fn turn(&mut self, inbox: &Inbox) {
         self.take_all(inbox);
-        self.write_all();
+        self.write_all(inbox);
         self.tell_of_drops();
     }
 
@@ -185,11 +186,12 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
 
     /// Writes what can be written. An error leaves all of it for the next time. Where verdicts become too many, they are in their minutes
     /// still, which are written when they are over: only a killed process would lose them.
-    fn write_all(&mut self) {
+    fn write_all(&mut self, inbox: &Inbox) {
         let now = (self.clock)();
+        let until = inbox.turned(now);
         let is_set = (now - self.last).max(self.last - now) > LEAP;
         (self.last, self.steady) = (now, if is_set { 0 } else { self.steady.saturating_add(1) });
-        match self.reopened(now).and_then(|()| self.write(now, Sign::OfLife)) {
+        match self.reopened(now).and_then(|()| self.write(now, until, Sign::OfLife)) {
             Ok(()) => self.recover(),
             Err(Trouble::Waiting) => {}
             Err(Trouble::Error(error)) => self.fail(error),
@@ -261,7 +263,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         Ok(())
     }
 
-    fn write(&mut self, now: Wall, sign: Sign) -> Result<(), Trouble> {
+    /// Writes what waits, and that this process measured `until` then.
+    fn write(&mut self, now: Wall, until: Wall, sign: Sign) -> Result<(), Trouble> {
         let Some(store) = &mut self.store else { return Err(Trouble::Waiting) };
         store.enter(&mut self.roster)?;
         while !self.findings.is_empty() {
@@ -276,7 +279,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         let current = minute_of(now);
         let is_over = |&minute: &i64| sign == Sign::OfEnd || minute != current;
         let over: Vec<i64> = self.minutes.all().into_iter().filter(is_over).collect();
-        let second = Second { now, counts: &self.counts, over: &over, minutes: &self.minutes };
+        let second = Second { until, counts: &self.counts, over: &over, minutes: &self.minutes };
         store.write_second(&self.roster, &second, sign)?;
         over.into_iter().for_each(|minute| self.minutes.remove(minute));
         self.counts.clear();
@@ -290,7 +293,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         let now = (self.clock)();
         self.roster.end(|target, count| self.minutes.add(minute_of(now), target, count));
         self.reopen_in = 0;
-        match self.reopened(now).and_then(|()| self.write(now, Sign::OfEnd)) {
+        match self.reopened(now).and_then(|()| self.write(now, now, Sign::OfEnd)) {
             Ok(()) => self.recover(),
             Err(trouble) => {
                 self.given_up.add(Dropped { findings: self.findings.len() as u64, probes: self.minutes.sent() });

@@ -85,6 +85,11 @@ impl Screen {
     }
 }
 
+/// Whether what is written to standard output is coloured.
+pub(crate) fn stdout_colour() -> Colour {
+    colour(io::stdout().is_terminal())
+}
+
 /// No colour where standard output is no terminal, where the user wants none (no-color.org), or where the terminal knows none.
 fn colour(is_terminal: bool) -> Colour {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -9,6 +9,7 @@ mod support;
 #[cfg(debug_assertions)]
 mod clocks;
 mod daemon;
+mod doctor;
 mod gateway;
 mod identity;
 mod journal;

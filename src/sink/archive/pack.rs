@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
+use nix::fcntl::OFlag;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
@@ -145,9 +146,9 @@ fn in_blocks(
 /// # Errors
 /// `AlreadyExists` where there is, and those of rename(2).
 pub(in crate::sink) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // The file system does not know the flag. A hard link does not replace either.
-        Err(Errno::EINVAL | Errno::ENOSYS) => match fs::hard_link(from, to) {
+        Err(Errno::INVAL | Errno::NOSYS) => match fs::hard_link(from, to) {
             Ok(()) => fs::remove_file(from),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // No hard links either. Nobody else makes files of this name.

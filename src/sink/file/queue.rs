@@ -119,6 +119,8 @@ pub(super) fn new(limit: usize) -> (Queue, Inbox) {
         spare: Vec::new(),
         missed: BTreeMap::new(),
         mark: None,
+        sent: 0,
+        taken: 0,
     };
     (queue, Inbox { messages, spent: to_driver, shared })
 }
@@ -135,6 +137,9 @@ pub struct Queue {
     spare: Vec<Record>,
     missed: BTreeMap<Name, Gap>,
     mark: Option<u64>,
+    /// Records handed over so far, and those of them that the writer had taken when it was looked last.
+    sent: usize,
+    taken: usize,
 }
 
 impl Queue {
@@ -165,11 +170,20 @@ impl Queue {
         let count = batch.records.len();
         // Counted before it is sent: the writer may be done with it before `try_send` returns.
         self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        self.sent = self.sent.wrapping_add(count);
         if let Err(error) = self.messages.try_send(Message::Batch(batch)) {
             self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.sent = self.sent.wrapping_sub(count);
             self.take_back(error);
         }
         self.batch.is_empty() && self.missed.is_empty() && self.mark.is_none()
+    }
+
+    /// Whether the writer has taken something since this was asked last, or all there was: one that hangs does not.
+    pub fn is_taken_from(&mut self) -> bool {
+        let waiting = self.shared.waiting();
+        let taken = self.sent.wrapping_sub(waiting);
+        mem::replace(&mut self.taken, taken) != taken || waiting == 0
     }
 
     pub(super) fn messages(&self) -> Weak<SyncSender<Message>> {

@@ -166,6 +166,26 @@ fn a_mark_is_come_to_when_what_was_handed_over_before_is_written_or_given_up() {
 }
 
 #[test]
+fn a_writer_that_takes_nothing_is_told_from_one_that_does_or_has_nothing_to_do() {
+    let (mut queue, inbox) = queue::new(1000);
+    let hand_over = |queue: &mut Queue| {
+        queue.push(reply("web", 1));
+        assert!(queue.flush());
+    };
+    assert!(queue.is_taken_from(), "there is nothing");
+    hand_over(&mut queue);
+    hand_over(&mut queue);
+    assert!(!queue.is_taken_from());
+    inbox.rendered(1);
+    assert!(queue.is_taken_from(), "one of two");
+    assert!(!queue.is_taken_from());
+    hand_over(&mut queue);
+    assert!(!queue.is_taken_from(), "what is added is not taken");
+    inbox.rendered(2);
+    assert!(queue.is_taken_from() && queue.is_taken_from());
+}
+
+#[test]
 fn a_mark_that_finds_no_room_stays_behind_the_records_and_goes_with_them() {
     let (mut queue, inbox) = queue::new(100_000);
     let mut seq = 0;

@@ -1,0 +1,166 @@
+//! Facts → findings. Pure: one table of checks, each of which says what was found, what it means and what to do.
+//!
+//! It knows no machine but what the facts tell of it, and what pingtest does about each thing: it starts on a full disk and with names
+//! that lead nowhere, for instance, and not without a socket.
+
+mod files;
+mod machine;
+mod network;
+#[cfg(test)]
+mod tests;
+
+use super::facts::{Configuration, Facts, Standing};
+use super::{Finding, Level};
+
+/// What a check says, before it is known of which check it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judged {
+    level: Level,
+    found: String,
+    means: String,
+    cures: Vec<String>,
+}
+
+impl Judged {
+    fn ok(found: impl Into<String>) -> Self {
+        Self { level: Level::Ok, found: found.into(), means: String::new(), cures: Vec::new() }
+    }
+
+    fn note(found: impl Into<String>, means: impl Into<String>) -> Self {
+        Self { level: Level::Note, means: means.into(), ..Self::ok(found) }
+    }
+
+    fn warning(found: impl Into<String>, means: impl Into<String>) -> Self {
+        Self { level: Level::Warning, ..Self::note(found, means) }
+    }
+
+    fn problem(found: impl Into<String>, means: impl Into<String>) -> Self {
+        Self { level: Level::Problem, ..Self::note(found, means) }
+    }
+
+    /// What to do about it; or, where something was named before, what else would do.
+    fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cures.push(cure.into());
+        self
+    }
+}
+
+/// A check: what it has to say of the facts. One that says nothing does not apply here.
+type Check = fn(&Facts) -> Vec<Judged>;
+
+/// Every check, in the order in which things are needed.
+const CHECKS: &[(&str, Check)] = &[
+    ("user", user),
+    ("configuration", configuration),
+    ("sockets", network::sockets),
+    ("IPv6", network::ipv6),
+    ("socket options", network::options),
+    ("loopback", network::loopback),
+    ("receive buffer", network::buffer),
+    ("log directory", files::log),
+    ("ledger", files::ledger),
+    ("diagnostics", files::diagnostics),
+    ("descriptors", files::descriptors),
+    ("control socket", files::control),
+    ("hooks", files::hooks),
+    ("names", network::names),
+    ("clock", machine::clock),
+    ("clocks shifted", machine::time_namespace),
+    ("journal", machine::journal),
+    ("service", machine::service),
+    ("container", machine::container),
+];
+
+/// Every finding, the worst first, otherwise in the order of the checks.
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let named = |(check, judge): &(&'static str, Check)| {
+        let check = *check;
+        let finding = move |Judged { level, found, means, cures }| Finding { level, check, found, means, cures };
+        judge(facts).into_iter().map(finding)
+    };
+    let mut findings: Vec<_> = CHECKS.iter().flat_map(named).collect();
+    findings.sort_by_key(|finding| finding.level);
+    findings
+}
+
+fn user(facts: &Facts) -> Vec<Judged> {
+    let user = &facts.whom.user;
+    vec![match &facts.whom.standing {
+        Standing::Own => Judged::ok(format!("judged for {user}, who runs this")),
+        Standing::InPlace => Judged::note(
+            format!("judged for {user} with CAP_NET_RAW, as the service runs"),
+            "The sandbox of the service may forbid more. The same from within a service of that user:",
+        )
+        .cure(format!(
+            "systemd-run --pipe --wait -p User={user} -p AmbientCapabilities=CAP_NET_RAW -p ProtectSystem=full pingtest doctor"
+        )),
+        Standing::Refused { wanted, error } => Judged::note(
+            format!("judged for {user}, for the place of {wanted} cannot be taken: {error}"),
+            format!("What {user} may do, the service may not."),
+        )
+        .cure(format!("setpriv --reuid={wanted} --regid={wanted} --init-groups pingtest doctor")),
+    }]
+}
+
+fn configuration(facts: &Facts) -> Vec<Judged> {
+    /// What is left out then.
+    const UNKNOWN: &str = "pingtest does not start. What depends on it is not judged here.";
+    let user = &facts.whom.user;
+    vec![match &facts.configuration {
+        Configuration::Missing(path) => Judged::problem(format!("there is no {}", path.display()), UNKNOWN)
+            .cure(format!(
+                "write it: pingtest needs one target, such as printf '[[target]]\\nhost = \"127.0.0.1\"\\n' > {}",
+                path.display()
+            ))
+            .cure("name another: pingtest doctor --config FILE"),
+        Configuration::Denied(path) => {
+            Judged::problem(format!("{} may not be read by {user}", path.display()), UNKNOWN)
+                .cure(format!("let {user} read it: setfacl -m u:{user}:r {}", path.display()))
+                .cure(format!("namei -l {} shows which directory or file refuses", path.display()))
+        }
+        Configuration::Hangs(path) => Judged::problem(
+            format!("{} was not read in time: its file system does not answer", path.display()),
+            UNKNOWN,
+        ),
+        Configuration::Bad { count, first, path } => {
+            let found = if *count == 1 { first.clone() } else { format!("{count} mistakes, the first: {first}") };
+            Judged::problem(found, UNKNOWN).cure(format!("pingtest check --config {}", path.display()))
+        }
+        Configuration::Sound { path, files, targets, exposed: None } => {
+            let (targets, files) = (counted(*targets, "target"), counted(*files, "file"));
+            Judged::ok(format!("{}: {targets} in {files}", path.display()))
+        }
+        Configuration::Sound { exposed: Some(path), .. } => Judged::warning(
+            format!("everybody may read {}, and the configuration has a webhook's address", path.display()),
+            "Whoever knows the address can post there.",
+        )
+        .cure(format!("chgrp {user} {path} && chmod 640 {path}", path = path.display())),
+    }]
+}
+
+/// `1 target`, `2 targets`
+fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
+/// The first few of many: `a, b, c and 7 more`.
+fn few<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const NAMED: usize = 3;
+    let more = all.len().saturating_sub(NAMED);
+    let named = all.take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more") }
+}
+
+/// Bytes in the largest unit of which there is one: `3.2 GiB`.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut unit) = (bytes as f64, "bytes");
+    for larger in UNITS {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
+}
