@@ -15,10 +15,21 @@ use crate::logging::event;
 use crate::sink::file::Control;
 use crate::systemd::watchdog::{Feed, Feeder, Finding, Reading};
 
+/// How often it looks for a proof that was asked for. The watchdog is fed as soon as it is there, and not a beat later: what hangs in
+/// between would have been fed for after it hung, and be restarted that much too late.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// The proofs that are asked for, and what has come of them.
 pub(super) struct Pulse {
     feeder: Feeder,
+    /// When to ask for another proof.
     every: Interval,
+    /// When to look for the one that was asked for.
+    looks: Interval,
+    /// Whether that has not come yet.
+    is_awaited: bool,
+    /// Whether it is time to ask.
+    is_time: bool,
     commands: UnboundedSender<Command>,
     log: Control,
     progress: Arc<Progress>,
@@ -30,20 +41,25 @@ impl Pulse {
     /// `time` is that within which the watchdog must be fed.
     pub(super) fn new(time: Duration, commands: UnboundedSender<Command>, log: Control) -> Self {
         let feeder = Feeder::new(time, clock::monotonic());
-        let mut every = tokio::time::interval(feeder.every());
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { feeder, every, commands, log, progress: Arc::default(), number: 0 }
+        let [every, looks] = [feeder.every(), LOOK_EVERY].map(|time| {
+            let mut interval = tokio::time::interval(time);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        let progress = Arc::default();
+        Self { feeder, every, looks, is_awaited: false, is_time: false, commands, log, progress, number: 0 }
     }
 
-    /// Waits for the next beat of the pulse; for ever where there is none. Cancel safe.
+    /// Waits for the next beat of the pulse, or look for a proof; for ever where there is none. Cancel safe.
     pub(super) async fn due(pulse: &mut Option<Self>) {
-        match pulse {
-            Some(pulse) => drop(pulse.every.tick().await),
-            None => std::future::pending().await,
+        let Some(pulse) = pulse else { return std::future::pending().await };
+        tokio::select! {
+            _ = pulse.every.tick() => pulse.is_time = true,
+            _ = pulse.looks.tick(), if pulse.is_awaited => {}
         }
     }
 
-    /// Looks at what came of the last proof, and asks for another: a beat later it is there, unless something hangs.
+    /// Looks at what came of the last proof, and asks for another where it is time.
     pub(super) fn beat(&mut self) -> Feed {
         let reading = Reading {
             turned: self.progress.turned(),
@@ -54,9 +70,12 @@ impl Pulse {
         };
         let (feed, found) = self.feeder.handle_reading(&reading, clock::monotonic());
         found.iter().for_each(tell);
+        self.is_awaited &= feed == Feed::NotYet;
         // A loop that hangs is not to find a heap of orders.
-        if reading.turned == self.number {
+        if std::mem::take(&mut self.is_time) && reading.turned == self.number {
             self.number += 1;
+            self.is_awaited = true;
+            self.looks.reset();
             let proof = Proof { number: self.number, progress: Arc::clone(&self.progress) };
             // A loop that has ended is noticed in the next turn.
             let _ = self.commands.send(Command::Prove(proof));
