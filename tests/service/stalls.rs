@@ -87,12 +87,8 @@ fn whatever_hangs_is_restarted_in_time_and_targets_that_are_down_are_no_reason()
         }
         let between = patient.between(&station);
         between.iter().for_each(|line| say(&format!("  {line}")));
-        // What hangs measures nothing, but for two: the others go on without the main thread; and a loop whose receive path hangs takes
-        // all for lost, for it hears of no reply.
-        let unmeasured = match patient.part {
-            Some("main" | "receive") => back - gone,
-            Some(_) | None => back,
-        };
+        // What hangs measures nothing, but for the main thread: the others go on without it.
+        let unmeasured = if patient.part == Some("main") { back - gone } else { back };
         let told: f64 = between.iter().filter(|line| line.contains("did not run")).map(|line| gap_seconds(line)).sum();
         if told + MACHINE.as_secs_f64() < unmeasured.as_secs_f64() {
             late.push(format!("{what}: {told} s told of {unmeasured:.1?} not measured"));
