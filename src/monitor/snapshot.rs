@@ -50,6 +50,8 @@ pub struct Tally {
     pub paused: u64,
     /// Their names lead nowhere, and never did.
     pub not_resolvable: u64,
+    /// The kernel refuses to send to them.
+    pub not_sent: u64,
     /// Probes answered or lost so far.
     pub judged: u64,
     /// Probes lost among them.
@@ -57,13 +59,14 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, state: State, resolved: Resolved, window: &Window) {
+    pub(super) fn add(&mut self, state: State, resolved: Resolved, gap: Option<Gap>, window: &Window) {
         self.targets += 1;
         self.judged += window.replies + window.lost.total();
         self.lost += window.lost.total();
         match (state, resolved) {
             (State::Paused, _) => self.paused += 1,
             (_, Resolved::No) => self.not_resolvable += 1,
+            (_, Resolved::Yes) if gap == Some(Gap::NotSent) => self.not_sent += 1,
             (State::Down, Resolved::Yes) => self.down += 1,
             (State::Degraded, Resolved::Yes) => self.degraded += 1,
             (State::Unknown, Resolved::Yes) => self.never_answered += u64::from(window.lost.total() > 0),

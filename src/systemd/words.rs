@@ -60,6 +60,7 @@ pub(crate) fn figures(tally: &Tally, loss: Option<f64>) -> String {
         counted(tally.degraded, "degraded"),
         loss.map(percent),
         counted(tally.not_resolvable, "not resolvable"),
+        counted(tally.not_sent, "cannot be sent to"),
         counted(tally.paused, "paused"),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -121,8 +122,11 @@ mod tests {
         let one = Tally { targets: 1, ..Tally::default() };
         assert_eq!(figures(&one, None), "1 target");
         assert_eq!(figures(&one, Some(0.0)), "1 target, no loss");
-        let odd = Tally { targets: 4, never_answered: 1, degraded: 1, paused: 2, ..Tally::default() };
-        assert_eq!(figures(&odd, Some(1.0)), "4 targets, 1 never answered, 1 degraded, 100 % loss, 2 paused");
+        let odd = Tally { targets: 6, never_answered: 1, degraded: 1, not_sent: 2, paused: 2, ..Tally::default() };
+        assert_eq!(
+            figures(&odd, Some(1.0)),
+            "6 targets, 1 never answered, 1 degraded, 100 % loss, 2 cannot be sent to, 2 paused"
+        );
     }
 
     #[test]

@@ -232,6 +232,15 @@ fn the_figures_follow_what_is_down_and_what_has_no_address() {
 }
 
 #[test]
+fn what_the_kernel_refuses_to_send_is_in_the_status_and_no_loss() {
+    let Some(host) = Namespace::new() else { return };
+    let unreachable = "[[target]]\nhost = \"10.99.0.2\"\n";
+    let (run, mut manager) = start(&host, &format!("{UP}{unreachable}"), &[]);
+    manager.expect_status(0, "figures", |status| status == "2 targets, no loss, 1 cannot be sent to");
+    stop(run, &mut manager);
+}
+
+#[test]
 fn a_target_that_was_never_up_is_not_called_down() {
     let Some(host) = Namespace::new() else { return };
     silence(&host);

@@ -262,6 +262,6 @@ impl Leg {
     pub(in crate::monitor) fn add_to(&self, tally: &mut Tally) {
         let fails = self.lookups.as_ref().is_some_and(|lookups| lookups.error().is_some());
         let resolved = if fails && self.addr().is_none() { Resolved::No } else { Resolved::Yes };
-        tally.add(self.state, resolved, &self.window);
+        tally.add(self.state, resolved, self.coverage.why(), &self.window);
     }
 }
