@@ -70,6 +70,7 @@ fn the_service_never_gives_up_and_has_one_capability() {
             ("AmbientCapabilities", "CAP_NET_RAW"),
             ("CapabilityBoundingSet", "CAP_NET_RAW"),
             ("UMask", "0027"),
+            ("OOMPolicy", "continue"),
             ("ReadWritePaths", "/var/log /var/lib"),
         ] {
             assert_eq!(value(&unit, key), wanted, "{key} of {path}");
