@@ -47,7 +47,6 @@ fn an_instance_differs_from_the_service_in_what_is_its_own() {
         "ExecReload",
         "LogsDirectory",
         "LogsDirectoryMode",
-        "ReadWritePaths",
         "Environment",
         "StateDirectory",
         "RuntimeDirectory",
@@ -71,6 +70,8 @@ fn the_service_never_gives_up_and_has_one_capability() {
             ("AmbientCapabilities", "CAP_NET_RAW"),
             ("CapabilityBoundingSet", "CAP_NET_RAW"),
             ("UMask", "0027"),
+            ("OOMPolicy", "continue"),
+            ("ReadWritePaths", "/var/log /var/lib"),
         ] {
             assert_eq!(value(&unit, key), wanted, "{key} of {path}");
         }

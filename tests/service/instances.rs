@@ -56,10 +56,19 @@ fn examples_of_drop_ins_load_and_do_what_they_say() {
     let machine = &station.machine;
     let examples = machine.sh(&format!("cd {EXAMPLES} && grep -l '^\\[Service\\]\\|^\\[Unit\\]' *.conf"));
     machine.sh(&format!("sysctl -p {EXAMPLES}/60-pingtest-datagram.conf"));
+    // What they want to be there before.
+    machine.sh("groupadd --system pingmon && install -d -o pingtest -g pingtest -m 750 /srv/pingtest");
     let dir = "/etc/systemd/system/pingtest.service.d";
     machine.sh(&format!("mkdir {dir}"));
     for example in examples.lines() {
         machine.sh(&format!("cp {EXAMPLES}/{example} {dir}/ && systemctl daemon-reload"));
+        // Each with what it is for, which would not work without it.
+        let (start, logs) = match example {
+            "control-group.conf" => ("[control]\ngroup = \"pingmon\"\n", LOGS),
+            "paths.conf" => ("[log]\ndir = \"/srv/pingtest\"\n", "/srv/pingtest"),
+            _ => ("", LOGS),
+        };
+        machine.write(CONFIG, &format!("{start}{TARGETS}"));
         let verified = machine.run(&["systemd-analyze", "verify", "--man=no", "pingtest.service"]);
         let said: String = verified.stderr.lines().filter(|line| !is_of_later_systemd(example, line)).collect();
         assert_eq!(said, "", "{example}");
@@ -67,11 +76,15 @@ fn examples_of_drop_ins_load_and_do_what_they_say() {
         if !example.starts_with("notify-reload") {
             machine.ok(&["systemctl", "restart", "pingtest"]);
             assert_eq!(station.show("pingtest", "ActiveState"), "active", "{example}\n{}", station.story());
-            let behind = station.count("alidns");
-            station.await_reply("alidns", behind);
+            let behind = station.log_of(logs, "alidns").len();
+            station.await_line_of(logs, "alidns", behind, " bytes from ");
         }
         if example == "datagram.conf" {
             assert_datagram(&station);
+        }
+        if example == "control-group.conf" {
+            let asked = ["setpriv", "--reuid=65534", "--regid=65534", "--groups=pingmon", "pingtest", "status"];
+            assert_eq!(machine.run(&asked).code, 0, "{}", station.story());
         }
         machine.ok(&["systemctl", "stop", "pingtest"]);
         machine.sh(&format!("rm {dir}/{example} && systemctl daemon-reload"));

@@ -15,6 +15,7 @@ mod support;
 
 mod cgroup;
 mod deaths;
+mod directories;
 mod install;
 mod instances;
 mod journal;

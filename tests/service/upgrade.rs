@@ -4,7 +4,7 @@ use crate::install::assert_clean;
 use crate::package::Package;
 use crate::say::say;
 use crate::station::{CONFIG, LOGS, Station, TARGETS, seq};
-use crate::support::wait::{PATIENCE, Stopwatch};
+use crate::support::wait::{self, PATIENCE, Stopwatch};
 
 #[test]
 fn an_upgrade_restarts_it_and_loses_no_line_and_only_a_purge_takes_logs_away() {
@@ -66,4 +66,55 @@ fn an_upgrade_restarts_it_and_loses_no_line_and_only_a_purge_takes_logs_away() {
     machine.write(CONFIG, TARGETS);
     machine.ok(&["systemctl", "restart", "pingtest"]);
     station.await_reply("alidns", 0);
+}
+
+#[test]
+fn an_upgrade_leaves_what_runs_alone_where_its_configuration_has_a_mistake() {
+    let Some(station) = Station::at_work(TARGETS) else { return };
+    let machine = &station.machine;
+    machine.write("/etc/pingtest/lab.toml", &crate::instances::config("lab"));
+    machine.ok(&["systemctl", "enable", "--now", "pingtest@lab"]);
+    let (pid, instance) = (station.main_pid("pingtest"), station.main_pid("pingtest@lab"));
+    machine.write(CONFIG, "nonsense");
+    let said = station.install(&Package::built().next());
+    assert_clean(&said);
+    let told: Vec<_> = said.lines().filter(|line| line.starts_with("pingtest: ")).collect();
+    assert!(
+        matches!(told[..], [line] if line.contains(CONFIG) && line.contains("systemctl restart pingtest")),
+        "{said}"
+    );
+    assert_eq!(station.main_pid("pingtest"), pid, "{}", station.story());
+    station.await_reply("alidns", station.count("alidns"));
+    let another = station.await_another("pingtest@lab", instance, PATIENCE);
+    assert!(another.is_some(), "the instance has a good one: {}", station.story());
+    machine.write(CONFIG, TARGETS);
+    machine.ok(&["systemctl", "restart", "pingtest"]);
+    station.await_reply("alidns", station.count("alidns"));
+    say(&format!("upgrade amid a mistake: {}", told[0]));
+}
+
+#[test]
+fn instances_come_back_with_the_package_and_a_purge_empties_what_it_cannot_remove() {
+    let Some(station) = Station::at_work(TARGETS) else { return };
+    let machine = &station.machine;
+    machine.write("/etc/pingtest/lab.toml", &crate::instances::config("lab"));
+    machine.ok(&["systemctl", "enable", "--now", "pingtest@lab"]);
+    station.apt(&["remove", "pingtest"]);
+    assert_eq!(station.show("pingtest@lab", "ActiveState"), "inactive");
+    // Logs on a disk of their own.
+    machine.sh(&format!("mount -t tmpfs -o mode=750 none {LOGS}"));
+    let said = station.install(&Package::built());
+    assert_clean(&said);
+    for unit in ["pingtest", "pingtest@lab"] {
+        assert_eq!(station.show(unit, "ActiveState"), "active", "{unit}\n{}", station.story());
+    }
+    station.await_reply("alidns", 0);
+    let said = station.apt(&["purge", "pingtest"]);
+    assert!(said.contains(&format!("{LOGS} is left")), "{said}");
+    let left = machine.sh(&format!("ls -A {LOGS}; find /etc/systemd/system -name 'pingtest*'"));
+    assert_eq!(left, "", "left");
+    let known = machine.run(&["dpkg-query", "--show", "--showformat=${db:Status-Status}", "pingtest"]);
+    assert!(known.code != 0 || known.stdout == "not-installed", "{known:?}");
+    let gone = wait::until(PATIENCE, || (machine.run(&["umount", LOGS]).code == 0).then_some(()));
+    assert!(gone.is_some(), "nobody uses it");
 }
