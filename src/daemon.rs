@@ -23,7 +23,7 @@ use self::asking::{Asking, Condition};
 use self::parts::output;
 pub(crate) use self::parts::{Parts, Tap, Told, files_within};
 use self::pulse::Pulse;
-pub(crate) use self::rights::permitted;
+pub(crate) use self::rights::{fit_here, permitted};
 use self::service::Service;
 pub(crate) use self::tell::tell;
 use crate::clock;
