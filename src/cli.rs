@@ -74,7 +74,10 @@ enum Command {
     /// Ping hosts without a configuration: lines to standard output, a summary at the end
     Ping(Box<PingArgs>),
     /// Read the configuration and print every problem in it
-    Check(ConfigFile),
+    ///
+    /// With --here it is held against this machine as well: whether a daemon that this user starts may open its sockets and write its
+    /// log. Nothing is made or taken, so that a daemon may run meanwhile. Exit codes are those of run.
+    Check(CheckArgs),
     /// Tell what would stop pingtest on this machine, and what to do about it
     ///
     /// Configuration, rights, sockets, buffers, directories, disks, clocks, names, hooks, the service. It changes nothing and starts
@@ -120,6 +123,15 @@ struct ConfigFile {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Hold it against this machine as well, as this user
+    #[arg(long)]
+    here: bool,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 #[derive(Debug, Args)]
@@ -299,7 +311,7 @@ fn run() -> ExitCode {
             let _guard = logging::start(DEFAULT_LEVEL, None);
             ping(*args)
         }
-        Command::Check(ConfigFile { config }) => check(&config),
+        Command::Check(args) => check(args),
         Command::Doctor(args) => doctor(args),
         Command::Log(args) => log(*args),
         Command::Status(args) => show_status(args),
@@ -340,15 +352,20 @@ fn complain(text: &str) {
     logging::complain(text);
 }
 
-fn check(config: &Path) -> ExitCode {
-    match config::load(config, &daemon::environment()) {
-        Ok(settings) => printed(|out| {
-            let files = settings.files.len();
-            let (files, s) = (files, if files == 1 { "" } else { "s" });
-            writeln!(out, "{}: ok, {} targets in {files} file{s}", config.display(), settings.targets.len())
-        }),
-        Err(problems) => misconfigured(&problems),
+fn check(CheckArgs { here, config: ConfigFile { config } }: CheckArgs) -> ExitCode {
+    let settings = match config::load(&config, &daemon::environment()) {
+        Ok(settings) => settings,
+        Err(problems) => return misconfigured(&problems),
+    };
+    if here && let Err(error) = daemon::fit_here(&settings) {
+        return failed(&error);
     }
+    printed(|out| {
+        let counted = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (targets, files) = (counted(settings.targets.len(), "target"), counted(settings.files.len(), "file"));
+        let fit = if here { ", and fit for this machine" } else { "" };
+        writeln!(out, "{}: ok, {targets} in {files}{fit}", config.display())
+    })
 }
 
 fn doctor(DoctorArgs { json, config }: DoctorArgs) -> ExitCode {

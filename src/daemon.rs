@@ -10,6 +10,7 @@ mod rights;
 mod service;
 mod tell;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use self::asking::{Asking, Condition};
 use self::parts::output;
 pub(crate) use self::parts::{Parts, Tap, Told, files_within};
 use self::pulse::Pulse;
-pub(crate) use self::rights::permitted;
+pub(crate) use self::rights::{fit_here, permitted};
 use self::service::Service;
 pub(crate) use self::tell::tell;
 use crate::clock;
@@ -44,6 +45,9 @@ const WATCH_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// What it took to start is no longer needed after so many looks: by then each target has been heard of for the first time.
 const STARTED_AFTER: u32 = 10;
+
+/// What a start that is told to stop may still take to end in order.
+const START_ENDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// Why the program could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -85,19 +89,92 @@ pub fn run(config: &Path) -> Result<(), Error> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         // Before anything takes time: a reload asked for meanwhile must not kill.
-        let signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        let mut signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
         stall::begin();
         let notifier =
             Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;
-        let settings = config::load(config, &environment())?;
-        memory::give_back();
-        let file = settings.diagnostics.file.as_deref().map(logging::open).transpose()?;
+        let path = config.to_owned();
+        let (settings, file) = match begun(&mut signals.stop, move || read(&path)).await? {
+            Begun::All(read) => read,
+            Begun::Stopped(signal, _) => {
+                notifier.stopping(&stopping_on(signal));
+                return Ok(());
+            }
+        };
         let _diagnostics = logging::start(settings.diagnostics.level, file);
-        Daemon::start(config, settings, signals, notifier)?.run().await
+        match begun(&mut signals.stop, || Started::new(settings)).await? {
+            Begun::All(started) => Daemon::new(config, started, signals, notifier).run().await,
+            Begun::Stopped(signal, start) => {
+                info!(PINGTEST_EVENT = event::STOPPING, "stopping on {signal}, before the start was over");
+                notifier.stopping(&stopping_on(signal));
+                end(start).await
+            }
+        }
     });
-    // A reload that hangs on a dead file system must not keep the process.
+    // A start or a reload that hangs on a dead file system must not keep the process.
     runtime.shutdown_background();
     ended
+}
+
+/// The configuration, and the file for diagnostics that it names.
+fn read(config: &Path) -> Result<(Settings, Option<File>), Error> {
+    let settings = config::load(config, &environment())?;
+    memory::give_back();
+    let file = settings.diagnostics.file.as_deref().map(logging::open).transpose()?;
+    Ok((settings, file))
+}
+
+/// How far a part of the start has come.
+enum Begun<T> {
+    All(T),
+    /// This signal came first. The work goes on.
+    Stopped(&'static str, JoinHandle<Result<T, Error>>),
+}
+
+/// Does a part of the start on a thread that may hang, on a disk say, and listens for an order to stop meanwhile.
+async fn begun<T: Send + 'static>(
+    stop: &mut StopSignals,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<Begun<T>, Error> {
+    let mut work = tokio::task::spawn_blocking(work);
+    tokio::select! {
+        biased;
+        done = &mut work => done.unwrap_or(Err(Error::Died("starting"))).map(Begun::All),
+        signal = stop.recv() => Ok(Begun::Stopped(signal, work)),
+    }
+}
+
+/// Ends a start that was under way. One that is over in a moment may have sent probes, which the log is to tell of.
+async fn end(start: JoinHandle<Result<Started, Error>>) -> Result<(), Error> {
+    match tokio::time::timeout(START_ENDS_WITHIN, start).await {
+        Ok(Ok(Ok(mut started))) => started.parts.stop().await.map(drop),
+        // Nothing was begun, or nothing that is ever going to be told.
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+fn stopping_on(signal: &str) -> String {
+    format!("stopping on {signal}")
+}
+
+/// What a start makes on a thread that may wait: for a disk, for the ledger above all.
+struct Started {
+    /// Without the targets.
+    settings: Settings,
+    parts: Parts,
+}
+
+impl Started {
+    /// Must be called within a tokio runtime.
+    fn new(mut settings: Settings) -> Result<Self, Error> {
+        let kind = permitted(&settings.targets)?;
+        let targets = std::mem::take(&mut settings.targets);
+        let (count, dir) = (targets.len(), settings.log.dir.display().to_string());
+        let tap = Tap::Daemon { ledger: settings.ledger.clone(), hooks: settings.hooks.clone() };
+        let parts = Parts::start(targets, Start::Spread, &[output(&settings.log)], tap)?;
+        info!(PINGTEST_EVENT = event::STARTED, "probing {count} targets through {kind} sockets, lines go to {dir}");
+        Ok(Self { settings, parts })
+    }
 }
 
 struct Daemon {
@@ -122,13 +199,8 @@ struct Signals {
 }
 
 impl Daemon {
-    fn start(config: &Path, mut in_force: Settings, signals: Signals, notifier: Notifier) -> Result<Self, Error> {
-        let kind = permitted(&in_force.targets)?;
-        let targets = std::mem::take(&mut in_force.targets);
-        let (count, dir) = (targets.len(), in_force.log.dir.display().to_string());
-        let tap = Tap::Daemon { ledger: in_force.ledger.clone(), hooks: in_force.hooks.clone() };
-        let parts = Parts::start(targets, Start::Spread, &[output(&in_force.log)], tap)?;
-        info!(PINGTEST_EVENT = event::STARTED, "probing {count} targets through {kind} sockets, lines go to {dir}");
+    fn new(config: &Path, started: Started, signals: Signals, notifier: Notifier) -> Self {
+        let Started { settings: in_force, parts } = started;
         let condition = Condition::default();
         let asking =
             Asking { commands: parts.commands.clone(), started: clock::now().wall, condition: condition.clone() };
@@ -137,7 +209,7 @@ impl Daemon {
         let pulse = watchdog.map(|time| Pulse::new(time, parts.commands.clone(), parts.log().clone()));
         let service = Service::new(notifier, parts.commands.clone(), condition.clone());
         let (reload, reload_again) = (None, false);
-        Ok(Self { config, in_force, _server, condition, parts, service, pulse, signals, reload, reload_again })
+        Self { config, in_force, _server, condition, parts, service, pulse, signals, reload, reload_again }
     }
 
     async fn run(mut self) -> Result<(), Error> {

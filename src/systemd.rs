@@ -57,8 +57,9 @@ impl Notifier {
         self.post(Kind::Status, &[NotifyState::Status(&words::in_one_line(status))]);
     }
 
-    /// The end begins.
+    /// The end begins, of a start as well: time is asked for no more, for systemd would give it to the end.
     pub(crate) fn stopping(&self, status: &str) {
+        self.0.iter().for_each(Mailbox::end_start);
         self.post(Kind::Change, &[NotifyState::Stopping, NotifyState::Status(&words::in_one_line(status))]);
     }
 
@@ -80,3 +81,24 @@ pub(crate) fn watchdog_time() -> Option<Duration> {
 
 /// A message as it is sent.
 type Text = Arc<str>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_start_that_is_told_to_stop_asks_for_no_more_time() {
+        let (said, heard) = mpsc::channel();
+        let send = move |text: &str| said.send(text.to_owned()).map_err(io::Error::other);
+        let mailbox = Mailbox::open(Duration::from_millis(1), send, |_| {}).expect("a thread");
+        assert_eq!(heard.recv().as_deref(), Ok("EXTEND_TIMEOUT_USEC=30000000\n"));
+        let notifier = Notifier(Some(mailbox));
+        notifier.stopping("stopping on SIGTERM");
+        let stopping = |text: &String| text == "STOPPING=1\nSTATUS=stopping on SIGTERM\n";
+        assert!(heard.iter().any(|text| stopping(&text)), "it is said");
+        // Ten times as long as it would take.
+        assert_eq!(heard.recv_timeout(Duration::from_millis(10)), Err(mpsc::RecvTimeoutError::Timeout));
+    }
+}

@@ -1,13 +1,18 @@
 //! Whether this process may do what the configuration asks for.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::Error;
+use super::{Error, output, runtime};
+use crate::config::Settings;
 use crate::icmp::socket::{Kind, OpenError, Socket};
+use crate::logging;
 use crate::monitor::SocketKey;
 use crate::monitor::target::{IpVersion, Target};
+use crate::sink::file;
 
 /// Opens and closes a socket for each set of options, so that missing rights are told at the start and not once a second. What is
 /// missing otherwise, an interface or an address, may come later. Must be called within a tokio runtime.
@@ -47,4 +52,27 @@ fn open(key: SocketKey) -> Result<Kind, OpenError> {
 
 fn is_denial(error: &OpenError) -> bool {
     matches!(error.errno, Errno::EPERM | Errno::EACCES)
+}
+
+/// Whether the daemon, started on this machine by this user, would take these settings: for whoever asks before. It takes nothing that
+/// a running daemon has, and makes nothing that is missing; whether another process has the log's directory, it does not look.
+///
+/// # Errors
+/// What the daemon would refuse them with.
+pub(crate) fn fit_here(settings: &Settings) -> Result<(), Error> {
+    let runtime = runtime()?;
+    let _within = runtime.enter();
+    permitted(&settings.targets)?;
+    file::check(&output(&settings.log))?;
+    settings.diagnostics.file.as_deref().map_or(Ok(()), appendable)
+}
+
+/// Whether diagnostics can be appended there.
+fn appendable(path: &Path) -> Result<(), Error> {
+    // Of what is there, opening it tells, and makes nothing; neither does it where nothing can be made.
+    let would_be_made = fs::symlink_metadata(path).is_err() && file::could_be_made(path).is_ok();
+    if !would_be_made {
+        logging::open(path)?;
+    }
+    Ok(())
 }

@@ -131,7 +131,7 @@ impl Service {
 
     /// The end begins.
     pub(super) fn handle_stop(&self, why: &str) {
-        self.notifier.stopping(&format!("stopping on {why}"));
+        self.notifier.stopping(&super::stopping_on(why));
     }
 
     /// The watchdog may be fed.

@@ -12,9 +12,11 @@
 //! | `queue`, `writer` | records from the driver; the thread that takes them |
 //! | `output`, `log_file` | which line goes into which file, when that is rotated, what becomes of lines that cannot be written |
 //! | `directory`, `catalogue` | whose a directory is, and which rotated files are in it |
+//! | `check` | whether an output could be written, without taking it |
 //! | `keeper`, `syncer` | threads of their own, for what may take long: packing, deleting, syncing |
 
 mod catalogue;
+mod check;
 mod directory;
 mod keeper;
 mod list;
@@ -36,6 +38,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use check::{check, could_be_made};
 pub use list::{LISTED, listed};
 pub use queue::Queue;
 

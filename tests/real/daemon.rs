@@ -1,6 +1,8 @@
 //! `pingtest run`: from the start to a clean end.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -147,6 +149,66 @@ fn a_second_one_on_the_same_directory_is_refused_by_name_while_ping_may_write_th
     assert_eq!(pinged.code, Some(0), "{pinged:?}");
     daemon.rewind();
     daemon.expect_outcome("127.0.0.3", "reply");
+    daemon.stop();
+}
+
+#[test]
+fn a_check_here_refuses_what_a_daemon_of_this_user_would_in_its_words() {
+    let Some(host) = Namespace::new() else { return };
+    let target = "[[target]]\nhost = \"127.0.0.1\"\n";
+    let shut = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o555)).expect("it is ours");
+    let refused = |rights, config: &str, code, reason: &str| {
+        let [run, check] = [&["run"][..], &["check", "--here"]].map(|command| {
+            let dir = program::directory();
+            fs::create_dir(dir.path().join("closed")).expect("the directory is ours");
+            fs::create_dir(dir.path().join("held")).expect("the directory is ours");
+            for file in ["occupied", "held/.pingtest.lock"] {
+                fs::write(dir.path().join(file), "").expect("the directory is ours");
+                shut(&dir.path().join(file));
+            }
+            fs::set_permissions(dir.path().join("held"), Permissions::from_mode(0o777)).expect("it is ours");
+            shut(&dir.path().join("closed"));
+            fs::write(dir.path().join("c.toml"), kept_here("") + config).expect("the directory is ours");
+            let args = [command, &["--config", "c.toml"]].concat();
+            Program::start_in(dir, &host, rights, &args).ended(STOPS_WITHIN)
+        });
+        assert_eq!((run.code, check.code), (Some(code), Some(code)), "{config}: {run:?} {check:?}");
+        for ended in [&run, &check] {
+            assert!(ended.stdout.is_empty() && ended.stderr.contains(reason), "{config}: {ended:?}");
+        }
+    };
+    for dir in ["closed", "closed/below/it", "occupied", "occupied/below"] {
+        refused(Rights::Group, &format!("[log]\ndir = {dir:?}\n{target}"), 78, &format!("cannot write to {dir}: "));
+    }
+    refused(Rights::Group, &format!("[log]\ndir = \"held\"\n{target}"), 78, "cannot write to held: ");
+    for file in ["closed/d", "occupied", "occupied/below"] {
+        let config = format!("[log]\ndir = \"log\"\n[diagnostics]\nfile = {file:?}\n{target}");
+        refused(Rights::Group, &config, 78, &format!("cannot write diagnostics to {file}: "));
+    }
+    refused(Rights::None, &format!("[log]\ndir = \"log\"\n{target}"), 77, "not allowed to open ICMP sockets");
+    let marked = format!("[log]\ndir = \"log\"\n{target}mark = 7\n");
+    refused(Rights::Group, &marked, 77, "not allowed to set an option");
+}
+
+#[test]
+fn a_check_here_makes_nothing_and_minds_no_running_daemon() {
+    let Some(host) = Namespace::new() else { return };
+    let mut daemon = Daemon::start(&host, Rights::Root, "[[target]]\nhost = \"127.0.0.1\"\ninterval = \"50ms\"\n");
+    daemon.expect_outcome("127.0.0.1", "reply");
+    let logs = daemon.program.dir().join("log");
+    let fit = |dir: &Path| {
+        let here = program::directory();
+        let config = format!("[log]\ndir = {dir:?}\n[diagnostics]\nfile = \"d\"\n[[target]]\nhost = \"127.0.0.2\"\n");
+        fs::write(here.path().join("c.toml"), kept_here("") + &config).expect("the directory is ours");
+        let mut check = Program::start_in(here, &host, Rights::Root, &["check", "--here", "--config", "c.toml"]);
+        let ended = check.ended(STOPS_WITHIN);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.stdout, "c.toml: ok, 1 target in 1 file, and fit for this machine\n");
+        assert!(!check.dir().join("d").exists());
+    };
+    fit(&logs);
+    fit(&logs.join("below/it"));
+    assert!(!logs.join("below").exists());
     daemon.stop();
 }
 

@@ -1,7 +1,7 @@
 //! What systemd is told, held by a socket of the test's own in its place: readiness, figures, reloads, the end; and what feeds its
 //! watchdog.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 use crate::support::net::{Namespace, Pair};
 use crate::support::program::{self, Program, Rights, write_config};
@@ -89,7 +91,11 @@ fn status(message: &[String]) -> Option<&str> {
 
 /// Starts it with this configuration and these variables, told by a socket in its directory.
 fn start(host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Program, Manager) {
-    let dir = program::directory();
+    start_in(program::directory(), host, config, variables)
+}
+
+/// Likewise, in a directory that has been furnished.
+fn start_in(dir: TempDir, host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Program, Manager) {
     write_config(dir.path(), config);
     let manager = Manager::listen(dir.path());
     let address = ("NOTIFY_SOCKET", dir.path().join("notify").display().to_string());
@@ -127,6 +133,29 @@ fn it_is_ready_once_with_its_log_taken_and_says_when_it_stops() {
     manager.expect_status(at, "figures", |status| status == "1 target, no loss");
     stop(run, &mut manager);
     assert_eq!((manager.count("READY=1"), manager.count("WATCHDOG=1")), (1, 0), "{:?}", manager.heard);
+}
+
+/// The start waits for the ledger, which another process has.
+#[test]
+fn a_start_that_takes_long_is_over_when_it_is_told_to_stop_and_is_never_ready() {
+    let Some(host) = Namespace::new() else { return };
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let dir = program::directory();
+        let lock = File::create(dir.path().join("ledger.db.lock")).expect("the directory is ours");
+        let _held = Flock::lock(lock, FlockArg::LockExclusiveNonblock).expect("nobody else has it");
+        let config = format!("[ledger]\npath = \"ledger.db\"\n{UP}");
+        let (mut run, mut manager) = start_in(dir, &host, &config, &[]);
+        let log_is_taken = || run.dir().join("log/.pingtest.lock").exists().then_some(());
+        wait::until(PATIENCE, log_is_taken).expect("the log comes before the ledger");
+        run.signal(Signal::SIGHUP);
+        run.signal(signal);
+        let ended = run.ended(PATIENCE);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("stopping on {signal}, before the start was over")), "{}", ended.stderr);
+        let at = manager.expect_line(0, "STOPPING=1");
+        assert_eq!(status(&manager.heard[at - 1]), Some(&*format!("stopping on {signal}")));
+        assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
+    }
 }
 
 #[test]

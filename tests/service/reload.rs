@@ -36,6 +36,31 @@ fn a_reload_keeps_numbers_and_loses_no_line() {
 }
 
 #[test]
+fn a_reload_that_the_daemon_refuses_fails_though_the_file_is_in_order() {
+    let Some(station) = Station::at_work(TARGETS) else { return };
+    let machine = &station.machine;
+    let pid = station.main_pid("pingtest");
+    let behind = station.count("alidns");
+    for dir in ["/root/log", "/proc/nowhere"] {
+        machine.write(CONFIG, &format!("[log]\ndir = {dir:?}\n{TARGETS}"));
+        assert_eq!(machine.run(&["pingtest", "check"]).code, 0, "{}", station.story());
+        let reloaded = machine.run(&["systemctl", "reload", "pingtest"]);
+        assert_ne!(reloaded.code, 0, "{dir}: {reloaded:?}\n{}", station.story());
+        let refusal = format!("reload failed: cannot write to {dir}");
+        let status = wait::until(PATIENCE, || {
+            Some(station.show("pingtest", "StatusText")).filter(|status| status.contains(&refusal))
+        });
+        let status = status.unwrap_or_else(|| panic!("{}", station.story()));
+        say(&format!("reload to {dir}: systemctl ends with {}, status {status:?}", reloaded.code));
+    }
+    assert_eq!(station.show("pingtest", "ActiveState"), "active");
+    assert_eq!(station.main_pid("pingtest"), pid);
+    station.await_reply("alidns", behind + 10);
+    machine.write(CONFIG, TARGETS);
+    machine.ok(&["systemctl", "reload", "pingtest"]);
+}
+
+#[test]
 fn a_reload_of_a_bad_file_fails_and_changes_nothing() {
     let Some(station) = Station::at_work(TARGETS) else { return };
     let machine = &station.machine;

@@ -24,7 +24,7 @@ use crate::sink::archive;
 use crate::sink::rotation::{Label, Packing, RotatedName, SUFFIX};
 
 /// The file that is locked. It holds the number of the process that holds the lock, for whoever is refused.
-const LOCK: &str = ".pingtest.lock";
+pub(super) const LOCK: &str = ".pingtest.lock";
 /// Lines of the list beyond twice those that matter after which it is written anew.
 const SLACK: usize = 10_000;
 
