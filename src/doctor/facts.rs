@@ -34,8 +34,16 @@ pub(super) struct Whom {
 pub(super) enum Standing {
     /// It runs as that user.
     Own,
-    /// It runs as root and took the place of the service's user, with CAP_NET_RAW.
-    InPlace,
+    /// It runs as root and took the place of the service's user, with the capabilities that the service has.
+    InPlace {
+        /// Whether CAP_NET_RAW is one of them.
+        net_raw: bool,
+    },
+    /// It runs as somebody who is neither root nor the user of the service that is installed here.
+    Bystander {
+        /// Whom the service runs as.
+        service: String,
+    },
     /// It runs as root and could not do so: it is judged for root.
     Refused {
         /// Whose place it wanted.
@@ -68,6 +76,16 @@ pub(super) enum Configuration {
         /// A file that everybody may read, where a webhook's address has a secret in it.
         exposed: Option<PathBuf>,
     },
+}
+
+impl Configuration {
+    /// Where it is, or should be.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Missing(path) | Self::Denied(path) | Self::Hangs(path) => path,
+            Self::Bad { path, .. } | Self::Sound { path, .. } => path,
+        }
+    }
 }
 
 /// A version of the internet protocol and what came of it.
@@ -193,11 +211,23 @@ pub(super) struct Directory {
     pub(super) refused: Option<String>,
     /// Who owns it.
     pub(super) owner: String,
-    /// Files of pingtest in it that cannot be written to: how many, and one of them.
-    pub(super) foreign: Option<(usize, PathBuf)>,
+    /// Files of pingtest in it that cannot be written to.
+    pub(super) foreign: Option<Foreign>,
+    /// Whether the group adm cannot read it, to which the package opens it.
+    pub(super) is_shut_to_adm: bool,
     /// A process that holds its lock.
     pub(super) held_by: Option<u32>,
     pub(super) volume: Option<Volume>,
+}
+
+/// Files of pingtest that cannot be written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Foreign {
+    pub(super) count: usize,
+    /// One of them.
+    pub(super) first: PathBuf,
+    /// Whether pingtest does not start without one of them.
+    pub(super) is_vital: bool,
 }
 
 /// A file system.
@@ -303,32 +333,94 @@ pub(super) enum Clock {
     Unknown(String),
 }
 
-/// What systemd says of `pingtest.service`.
+/// What systemd says of the unit that the configuration belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Unit {
+    /// `pingtest.service`, `pingtest@office.service`
+    pub(super) name: String,
     /// `loaded`, `not-found`, `masked`, …
     pub(super) load: String,
     /// `active`, `inactive`, `failed`, …
     pub(super) active: String,
+    /// More exactly: `running`, `auto-restart`, …
+    pub(super) sub: String,
     /// `enabled`, `disabled`, …
     pub(super) file: String,
     /// Why it ended: `success`, `exit-code`, …
     pub(super) result: String,
+    /// How its process ended last: `exit code 78`, `signal 6`; empty where it never did.
+    pub(super) ended: String,
+    /// How often systemd has started it anew by itself.
+    pub(super) restarts: u64,
     pub(super) user: String,
+    /// Whether its processes have CAP_NET_RAW.
+    pub(super) net_raw: bool,
+    /// Whether they have CAP_NET_ADMIN.
+    pub(super) net_admin: bool,
+    /// The hard limit on its file descriptors; `None` where systemd does not say.
+    pub(super) descriptors: Option<u64>,
     /// `0` or `infinity` where there is none.
     pub(super) watchdog: String,
+    /// `LOGS_DIRECTORY`, `STATE_DIRECTORY` and `RUNTIME_DIRECTORY` in its environment.
+    pub(super) told: [Option<PathBuf>; 3],
     /// Directories that systemd makes for it, below /var/log, /var/lib and /run.
     pub(super) directories: Vec<PathBuf>,
     /// Whether its sandbox lets it write to nothing but these and `writable` (`ProtectSystem=strict`).
     pub(super) is_strict: bool,
     /// `ReadWritePaths=`
     pub(super) writable: Vec<PathBuf>,
+    /// What else its sandbox closes.
+    pub(super) closed: Vec<Closed>,
+    /// Those of `directories` where something else stands, so that systemd does not start it.
+    pub(super) misplaced: Vec<Misplaced>,
+}
+
+/// A path that a sandbox closes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) path: PathBuf,
+    /// By which setting: `ProtectHome`, `ReadOnlyPaths`, …
+    pub(super) by: &'static str,
+    /// Whether nothing below it can be opened again, for it is not there at all.
+    pub(super) is_hidden: bool,
+}
+
+/// What stands where systemd wants a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misplaced {
+    pub(super) path: PathBuf,
+    /// Where it leads, if it is a symbolic link.
+    pub(super) link: Option<PathBuf>,
+}
+
+/// Why a sandbox forbids to write somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fence<'a> {
+    /// Nothing opens it (`ProtectSystem=strict`).
+    NotOpened,
+    /// Something closes it.
+    Closed(&'a Closed),
 }
 
 impl Unit {
-    /// Whether its sandbox has it write below this directory.
-    pub(super) fn may_write(&self, dir: &Path) -> bool {
-        !self.is_strict || self.directories.iter().chain(&self.writable).any(|open| dir.starts_with(open))
+    /// Why its sandbox does not have it write below this directory. As in systemd, the longest path counts, and of two settings for the
+    /// same one that which closes it.
+    pub(super) fn fence(&self, dir: &Path) -> Option<Fence<'_>> {
+        let len = |path: &Path| path.components().count();
+        let open = self.directories.iter().chain(&self.writable).filter(|open| dir.starts_with(open));
+        let open = open.map(|open| len(open)).max();
+        let closes = |closed: &&Closed| {
+            dir.starts_with(&closed.path) && (closed.is_hidden || open.is_none_or(|open| open <= len(&closed.path)))
+        };
+        match self.closed.iter().filter(closes).max_by_key(|closed| len(&closed.path)) {
+            Some(closed) => Some(Fence::Closed(closed)),
+            None => (self.is_strict && open.is_none()).then_some(Fence::NotOpened),
+        }
+    }
+
+    /// Whether this is one of its own directories, or in one.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.directories.iter().any(|dir| path.starts_with(dir))
     }
 
     /// Whether systemd knows it.

@@ -15,8 +15,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::facts::{Configuration, Descriptors, Facts, Names, Unit, Whom};
-use crate::config::{self, Action, Layout, Problems, Settings};
+use super::facts::{Configuration, Descriptors, Facts, Names, Standing, Unit, Whom};
+use crate::config::{self, Action, Environment, Layout, Problems, Settings};
 use crate::daemon;
 
 /// How long a file system, systemd or the daemon may take to answer.
@@ -27,13 +27,15 @@ const OTHERS_MAY_READ: u32 = 0o004;
 
 /// Everything that can be found out.
 pub(super) fn facts(config: &Path) -> Facts {
-    let unit = machine::unit();
+    let unit = machine::unit(&machine::unit_of(config));
     place::taken(unit.as_ref(), |whom| looked_at(config, whom, unit.clone()))
 }
 
 fn looked_at(config: &Path, whom: Whom, unit: Option<Unit>) -> Facts {
-    let (configuration, settings) = configuration(config);
+    let service = unit.as_ref().filter(|unit| unit.is_loaded() && matches!(whom.standing, Standing::InPlace { .. }));
+    let (configuration, settings) = configuration(config, &environment(service));
     let settings = settings.as_ref();
+    let limit = service.and_then(|unit| unit.descriptors).unwrap_or_else(own_limit);
     Facts {
         whom,
         configuration,
@@ -42,17 +44,24 @@ fn looked_at(config: &Path, whom: Whom, unit: Option<Unit>) -> Facts {
         control: settings.and_then(|settings| files::control(&settings.control, unit.as_ref())),
         hooks: settings.map(|settings| files::hooks(&settings.hooks)).unwrap_or_default(),
         names: settings.map_or_else(Names::default, |settings| network::names(&settings.targets)),
-        descriptors: settings.map(descriptors),
+        descriptors: settings.map(|settings| descriptors(settings, limit)),
         machine: machine::look(unit),
     }
 }
 
-fn configuration(path: &Path) -> (Configuration, Option<Settings>) {
-    let owned = path.to_owned();
+/// What the daemon would find in its environment.
+fn environment(service: Option<&Unit>) -> Environment {
+    let Some(unit) = service else { return daemon::environment() };
+    let [logs_directory, state_directory, runtime_directory] = unit.told.clone().map(|dir| dir.map(Into::into));
+    Environment { logs_directory, state_directory, runtime_directory }
+}
+
+fn configuration(path: &Path, environment: &Environment) -> (Configuration, Option<Settings>) {
+    let (owned, environment) = (path.to_owned(), environment.clone());
     let read = bounded(PATIENCE, move || match File::open(&owned) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Configuration::Missing(owned)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Configuration::Denied(owned)),
-        Ok(_) | Err(_) => config::load(&owned, &daemon::environment()).map_err(|problems| bad(&owned, &problems)),
+        Ok(_) | Err(_) => config::load(&owned, &environment).map_err(|problems| bad(&owned, &problems)),
     });
     match read {
         None => (Configuration::Hangs(path.to_owned()), None),
@@ -78,9 +87,12 @@ fn sound(path: &Path, settings: &Settings) -> Configuration {
     Configuration::Sound { path: path.to_owned(), files, targets, exposed }
 }
 
-fn descriptors(settings: &Settings) -> Descriptors {
-    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    let limit = hard.unwrap_or(u64::MAX);
+/// The hard limit of this process.
+fn own_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
+fn descriptors(settings: &Settings, limit: u64) -> Descriptors {
     let wanted = match settings.log.layout {
         Layout::PerTarget => settings.targets.len(),
         Layout::Combined => 1,

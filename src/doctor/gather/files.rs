@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Group, Uid, User};
 use rustix::fs::{Access, access, major, minor, statfs, statvfs};
 
-use super::super::facts::{Control, Daemon, Directory, Hook, Place, PlaceState, Role, Unit, Volume, VolumeKind};
+use super::super::facts::{
+    Control, Daemon, Directory, Foreign, Hook, Place, PlaceState, Role, Unit, Volume, VolumeKind,
+};
 use super::{PATIENCE, bounded};
-use crate::config::{self, Action, Settings};
+use crate::config::{self, Action, Layout, Settings};
 use crate::control::client;
 use crate::control::protocol::{Request, Text};
 
 /// Locked by whoever writes the logs (`sink::file`).
 const LOCK: &str = ".pingtest.lock";
+/// The one file of `layout = "combined"` (`daemon::parts`).
+const COMBINED: &str = "pingtest.log";
 
 pub(super) fn places(settings: &Settings, unit: Option<&Unit>) -> Vec<Place> {
     let log = (Role::Log, settings.log.dir.clone(), Making::Whole);
@@ -49,6 +53,8 @@ struct Own {
     /// The names of its files, or what they begin with.
     file: String,
     max_total: Option<u64>,
+    /// The live file of a log that has but one.
+    only: Option<String>,
 }
 
 impl Own {
@@ -57,9 +63,25 @@ impl Own {
             path.and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
         match role {
-            Role::Log => Self { role, file: String::new(), max_total },
-            Role::Ledger => Self { role, file: file_name(settings.ledger.path.as_ref()), max_total: None },
-            Role::Diagnostics => Self { role, file: file_name(settings.diagnostics.file.as_ref()), max_total: None },
+            Role::Log => {
+                let only = match settings.log.layout {
+                    Layout::PerTarget => None,
+                    Layout::Combined => Some(COMBINED.to_owned()),
+                };
+                Self { role, file: String::new(), max_total, only }
+            }
+            Role::Ledger => Self { role, file: file_name(settings.ledger.path.as_ref()), max_total: None, only: None },
+            Role::Diagnostics => {
+                Self { role, file: file_name(settings.diagnostics.file.as_ref()), max_total: None, only: None }
+            }
+        }
+    }
+
+    /// Whether nothing is written without this file.
+    fn is_vital(&self, name: &str) -> bool {
+        match self.role {
+            Role::Log => name == LOCK || self.only.as_deref() == Some(name),
+            Role::Ledger | Role::Diagnostics => true,
         }
     }
 
@@ -113,12 +135,15 @@ fn refusal(dir: &Path) -> Option<String> {
 
 fn directory(dir: &Path, meta: &Metadata, own: &Own) -> Directory {
     let files = fs::read_dir(dir).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let (mut used, mut foreign) = (0, Vec::new());
+    let (mut used, mut foreign, mut is_vital) = (0, Vec::new(), false);
     for file in files {
         let Ok(kind) = file.metadata() else { continue };
         used += kind.len();
         let path = file.path();
-        if kind.is_file() && own.has(&file.file_name().to_string_lossy()) && access(&path, Access::WRITE_OK).is_err() {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if kind.is_file() && own.has(&name) && access(&path, Access::WRITE_OK).is_err() {
+            is_vital |= own.is_vital(&name);
             foreign.push(path);
         }
     }
@@ -127,10 +152,40 @@ fn directory(dir: &Path, meta: &Metadata, own: &Own) -> Directory {
     Directory {
         refused: refusal(dir),
         owner: owner(meta.uid()),
-        foreign: foreign.into_iter().next().map(|first| (count, first)),
+        foreign: foreign.into_iter().next().map(|first| Foreign { count, first, is_vital }),
+        is_shut_to_adm: own.role == Role::Log && is_shut_to_adm(dir, meta),
         held_by: if own.role == Role::Log { holder(&dir.join(LOCK)) } else { None },
         volume: volume(dir, own.max_total.map(|total| total.saturating_sub(used))),
     }
+}
+
+/// Whether this is the directory that the package's tmpfiles.d(5) opens to the group adm, and it is not open to it.
+fn is_shut_to_adm(dir: &Path, meta: &Metadata) -> bool {
+    const OPENED: &str = "/var/log/pingtest";
+    const OPENER: &str = "/usr/lib/tmpfiles.d/pingtest.conf";
+    if !dir.starts_with(OPENED) || !Path::new(OPENER).exists() {
+        return false;
+    }
+    let Ok(Some(group)) = Group::from_name("adm") else { return false };
+    let by_mode = meta.mode() & 0o005 == 0o005 || (meta.gid() == group.gid.as_raw() && meta.mode() & 0o050 == 0o050);
+    let mut acl = [0; 4096];
+    let len = rustix::fs::getxattr(dir, "system.posix_acl_access", &mut acl[..]).unwrap_or(0);
+    !by_mode && !lets_in(&acl[..len], group.gid.as_raw())
+}
+
+/// Whether an ACL, as the kernel has it (linux/posix_acl_xattr.h: a version, then tag, permissions and number of each entry), lets a
+/// group read and search.
+fn lets_in(acl: &[u8], group: u32) -> bool {
+    const ACL_GROUP: u16 = 0x08;
+    const READ_AND_SEARCH: u16 = 0o5;
+    acl.get(4..).unwrap_or_default().chunks_exact(8).any(|entry| match *entry {
+        [tag0, tag1, may0, may1, id0, id1, id2, id3] => {
+            u16::from_le_bytes([tag0, tag1]) == ACL_GROUP
+                && u16::from_le_bytes([may0, may1]) & READ_AND_SEARCH == READ_AND_SEARCH
+                && u32::from_le_bytes([id0, id1, id2, id3]) == group
+        }
+        _ => false,
+    })
 }
 
 fn owner(uid: u32) -> String {
@@ -260,6 +315,19 @@ mod tests {
         assert_eq!(holder_in(locks, "fe:01:131"), Some(12));
         assert_eq!(holder_in(locks, "fe:01:132"), None);
         assert_eq!(holder_in(locks, "fe:01:133"), None);
+    }
+
+    #[test]
+    fn an_acl_lets_in_the_group_that_it_names() {
+        // As setfacl -m g:4:r-x leaves it.
+        let entry =
+            |tag: u16, may: u16, id: u32| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat();
+        let none = u32::MAX;
+        let entries = [(1, 7, none), (4, 5, none), (8, 5, 4), (8, 4, 9), (0x10, 5, none), (0x20, 0, none)];
+        let acl = [2_u32.to_le_bytes().to_vec(), entries.map(|(tag, may, id)| entry(tag, may, id)).concat()].concat();
+        assert!(lets_in(&acl, 4));
+        assert!(!lets_in(&acl, 9), "it may not search");
+        assert!(!lets_in(&acl, 5) && !lets_in(&[], 4));
     }
 
     #[test]

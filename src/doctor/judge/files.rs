@@ -1,7 +1,9 @@
 //! Directories, file systems, descriptors, the control socket, and commands of hooks.
 
-use super::super::facts::{Daemon, Directory, Facts, Place, PlaceState, Role, Standing, Volume, VolumeKind};
-use super::{Judged, bytes, counted};
+use super::super::facts::{
+    Closed, Daemon, Directory, Facts, Fence, Foreign, Place, PlaceState, Role, Unit, Volume, VolumeKind,
+};
+use super::{Judged, bytes, counted, engine, give, quoted, quoted_path, service, service_name};
 
 pub(super) fn log(facts: &Facts) -> Vec<Judged> {
     place(facts, Role::Log)
@@ -17,13 +19,18 @@ pub(super) fn diagnostics(facts: &Facts) -> Vec<Judged> {
 
 fn place(facts: &Facts, role: Role) -> Vec<Judged> {
     let Some(place) = facts.places.iter().find(|place| place.role == role) else { return Vec::new() };
-    if let Some(judged) = fenced_off(facts, place) {
-        return vec![judged];
+    let unit = service(facts);
+    if unit.is_some_and(|unit| unit.misplaced.iter().any(|misplaced| misplaced.path == place.dir)) {
+        // The service does not come as far as this.
+        return Vec::new();
+    }
+    if let Some((unit, fence)) = unit.and_then(|unit| Some((unit, unit.fence(&place.dir)?))) {
+        return vec![fenced_off(facts, place, unit, &fence)];
     }
     match &place.state {
         PlaceState::Hangs => vec![
             unusable(role, format!("{} does not answer", place.dir.display()))
-                .cure(format!("a network file system, most likely: findmnt --target {}", place.dir.display())),
+                .cure(format!("a network file system, most likely: findmnt --target {}", quoted_path(&place.dir))),
         ],
         PlaceState::NotADirectory => {
             vec![unusable(role, format!("{} is not a directory", place.dir.display())).cure(elsewhere(role))]
@@ -37,25 +44,47 @@ fn place(facts: &Facts, role: Role) -> Vec<Judged> {
         PlaceState::Missing { above, refused: Some(error), .. } => {
             let found =
                 format!("{} is missing and cannot be made in {}: {error}", place.dir.display(), above.display());
-            vec![unusable(role, found).cure(format!(
-                "install -d -o {user} -m 750 {}",
-                place.dir.display(),
-                user = facts.whom.user
-            ))]
+            vec![unusable(role, found).cure(made(facts, place))]
         }
         PlaceState::There(directory) => there(facts, place, directory),
     }
 }
 
+/// Makes the directory.
+fn made(facts: &Facts, place: &Place) -> String {
+    format!("install -d -o {} -m 750 {}", quoted(&facts.whom.user), quoted_path(&place.dir))
+}
+
 /// The service's sandbox forbids it, whatever the directory is.
-fn fenced_off(facts: &Facts, place: &Place) -> Option<Judged> {
-    let unit = facts.machine.unit.as_ref().filter(|unit| unit.is_loaded())?;
-    if facts.whom.standing != Standing::InPlace || unit.may_write(&place.dir) {
-        return None;
-    }
-    let dir = place.dir.display();
-    let found = format!("{dir} is outside of what pingtest.service may write to (ProtectSystem=strict)");
-    Some(unusable(place.role, found).cure(format!("systemctl edit pingtest: [Service], ReadWritePaths={dir}")))
+fn fenced_off(facts: &Facts, place: &Place, unit: &Unit, fence: &Fence<'_>) -> Judged {
+    let (dir, name) = (place.dir.display(), &unit.name);
+    let (by, also) = match fence {
+        Fence::NotOpened => ("ProtectSystem=strict".to_owned(), ""),
+        Fence::Closed(Closed { by: "ProtectHome", .. }) => ("ProtectHome=".to_owned(), "ProtectHome=no, "),
+        Fence::Closed(Closed { by, path, .. }) => {
+            let found = format!("{dir} is outside of what {name} may write to ({by}={})", path.display());
+            return unusable(place.role, found)
+                .cure(format!("systemctl cat {name} shows which file sets {by}=: take it out"));
+        }
+    };
+    let found = format!("{dir} is outside of what {name} may write to ({by})");
+    // systemd does not start a service of which a path is missing.
+    let first = match &place.state {
+        PlaceState::Missing { .. } => format!("{}; then ", made(facts, place)),
+        PlaceState::There(Directory { refused: Some(_), .. }) => format!("{}; then ", give(facts, &place.dir)),
+        PlaceState::There(_) | PlaceState::Hangs | PlaceState::NotADirectory => String::new(),
+    };
+    let judged = unusable(place.role, found);
+    let judged = match fence {
+        // Whoever closes homes does not want a service in them, and they are closed to other users besides.
+        Fence::Closed(_) => judged.cure(elsewhere(place.role)),
+        Fence::NotOpened => judged,
+    };
+    let path =
+        if place.dir.to_string_lossy().contains(char::is_whitespace) { format!("\"{dir}\"") } else { dir.to_string() };
+    judged.cure(format!(
+        "{first}systemctl edit {name}: [Service], {also}ReadWritePaths={path}; then systemctl restart {name}"
+    ))
 }
 
 /// Nothing can be written there: who cannot do without does not start.
@@ -81,31 +110,57 @@ fn there(facts: &Facts, place: &Place, directory: &Directory) -> Vec<Judged> {
         let found = format!("{dir} cannot be written to by {user}: {error}; it belongs to {owner}");
         let judged = unusable(place.role, found);
         return vec![if error.contains("Read-only") {
-            judged.cure(format!("findmnt --target {dir}")).cure(elsewhere(place.role))
+            judged.cure(format!("findmnt --target {}", quoted_path(&place.dir))).cure(elsewhere(place.role))
         } else {
-            judged.cure(format!("chown {user} {dir}")).cure(elsewhere(place.role))
+            judged.cure(give(facts, &place.dir)).cure(elsewhere(place.role))
         }];
     }
     let mut judged = Vec::new();
-    if let Some((count, first)) = &directory.foreign {
-        let found = format!("{} cannot be written to by {user}: {}", counted(*count, "file"), first.display());
+    judged.extend(directory.foreign.as_ref().map(|foreign| foreign_files(facts, place, foreign)));
+    if directory.is_shut_to_adm {
         judged.push(
-            Judged { means: "Left by a pingtest that ran as somebody else, most likely.".into(), ..unusable(place.role, found) }
-                .cure(if *count == 1 {
-                    format!("chown {user} {}", first.display())
-                } else {
-                    format!("find {dir} -maxdepth 1 -type f ! -user {user} -exec ls -l {{}} + shows them; chown those of pingtest to {user}")
-                }),
+            Judged::note(
+                format!("the group adm cannot read {dir}"),
+                "The package opens it by an ACL, which is lost where the directory is made anew or changes hands. Files made meanwhile \
+                 stay closed.",
+            )
+            .cure("systemd-tmpfiles --create pingtest.conf"),
         );
     }
     judged.extend(held(facts, place, directory));
-    judged.extend(directory.volume.as_ref().into_iter().flat_map(|volume| space(place, volume)));
+    judged.extend(directory.volume.as_ref().into_iter().flat_map(|volume| space(facts, place, volume)));
     if judged.is_empty() {
         let free =
             directory.volume.as_ref().map_or_else(String::new, |volume| format!(", {} free", bytes(volume.free)));
         judged.push(Judged::ok(format!("{dir} can be written to{free}")));
     }
     judged
+}
+
+/// Files that somebody else left.
+fn foreign_files(facts: &Facts, place: &Place, foreign: &Foreign) -> Judged {
+    const LEFT: &str = "Left by a pingtest that ran as somebody else, most likely.";
+    let (user, Foreign { count, first, is_vital }) = (&facts.whom.user, foreign);
+    let found = format!("{} cannot be written to by {user}: {}", counted(*count, "file"), first.display());
+    let judged = if *is_vital {
+        unusable(place.role, found)
+    } else {
+        Judged::warning(
+            found,
+            "pingtest starts, and probes; but their lines wait, and are dropped and counted when too many do.",
+        )
+    };
+    let judged = Judged { means: format!("{LEFT} {}", judged.means), ..judged };
+    judged.cure(if *count == 1 {
+        give(facts, first)
+    } else {
+        format!(
+            "find {} -maxdepth 1 -type f ! -user {} -exec ls -l {{}} + shows them; of each that is pingtest's: {}",
+            quoted_path(&place.dir),
+            quoted(user),
+            give(facts, first)
+        )
+    })
 }
 
 /// Another process writes there: the daemon that answers, or one in the way.
@@ -128,7 +183,7 @@ fn held(facts: &Facts, place: &Place, directory: &Directory) -> Option<Judged> {
     })
 }
 
-fn space(place: &Place, volume: &Volume) -> Vec<Judged> {
+fn space(facts: &Facts, place: &Place, volume: &Volume) -> Vec<Judged> {
     let dir = place.dir.display();
     let mut judged = Vec::new();
     match volume.kind {
@@ -147,10 +202,11 @@ fn space(place: &Place, volume: &Volume) -> Vec<Judged> {
             format!("{dir} is on another machine"),
             "Lines wait while that does not answer, and are dropped and counted when too many do.",
         )),
-        Some(VolumeKind::Overlay) => judged.push(
+        // Elsewhere it is a file system like others.
+        Some(VolumeKind::Overlay) => judged.extend(engine(facts).map(|engine| {
             Judged::warning(format!("{dir} is in the container's own layer"), "It goes when the container is removed.")
-                .cure(format!("docker run -v pingtest-{}:{dir} …", volume_name(place.role))),
-        ),
+                .cure(format!("{engine} run -v pingtest-{}:{} …", volume_name(place.role), quoted_path(&place.dir)))
+        })),
         None => {}
     }
     if volume.free == 0 {
@@ -159,12 +215,12 @@ fn space(place: &Place, volume: &Volume) -> Vec<Judged> {
                 format!("the disk of {dir} is full"),
                 "pingtest runs, and says how many lines are missing.",
             )
-            .cure(format!("df -h {dir}")),
+            .cure(format!("df -h {}", quoted_path(&place.dir))),
         );
     } else if volume.inodes == Some(0) {
         judged.push(
             Judged::warning(format!("the disk of {dir} takes no more files"), "No file can be made or rotated.")
-                .cure(format!("df -i {dir}")),
+                .cure(format!("df -i {}", quoted_path(&place.dir))),
         );
     } else if let Some(budget) = volume.budget.filter(|budget| *budget > volume.free) {
         judged.push(
@@ -189,15 +245,15 @@ pub(super) fn descriptors(facts: &Facts) -> Vec<Judged> {
     let Some(descriptors) = facts.descriptors else { return Vec::new() };
     let (limit, files, wanted) = (descriptors.limit, descriptors.files, descriptors.wanted);
     if wanted <= files {
-        let s = if wanted == 1 { "" } else { "s" };
-        return vec![Judged::ok(format!("{limit} allowed; {wanted} log file{s} can be kept open"))];
+        let files = counted(usize::try_from(wanted).unwrap_or(usize::MAX), "log file");
+        return vec![Judged::ok(format!("{limit} allowed; {files} can be kept open"))];
     }
     vec![
         Judged::warning(
             format!("{limit} allowed: of {wanted} log files, {files} can be kept open at a time"),
             "The others are opened and closed again and again, which takes more of the processor. No line is lost for it.",
         )
-        .cure(format!("in the unit: LimitNOFILE={}", (wanted + (limit - files.min(limit))).next_power_of_two()))
+        .cure(format!("systemctl edit {}: [Service], LimitNOFILE={}", service_name(facts), (wanted + (limit - files.min(limit))).next_power_of_two()))
         .cure("layout = \"combined\" in [log]: one file for all"),
     ]
 }
@@ -212,7 +268,7 @@ pub(super) fn control(facts: &Facts) -> Vec<Judged> {
                 format!("there is no group {group:?}, which control.group names"),
                 format!("Only root and {user} may use {socket}."),
             )
-            .cure(format!("groupadd --system {group}")),
+            .cure(format!("groupadd --system {}", quoted(group))),
         );
     }
     match &control.daemon {
@@ -236,7 +292,7 @@ pub(super) fn control(facts: &Facts) -> Vec<Judged> {
                 "pingtest runs, but status, pause and resume cannot reach it.",
             )
             .cure(format!(
-                "in the unit: RuntimeDirectory=pingtest; or make the directory of {socket} and give it to {user}"
+                "in its unit: RuntimeDirectory=pingtest; or make the directory of {socket} and give it to {user}"
             )),
         );
     }
@@ -251,7 +307,7 @@ pub(super) fn hooks(facts: &Facts) -> Vec<Judged> {
     let mut judged: Vec<_> = refused
         .map(|(program, error)| {
             Judged::warning(format!("{program} cannot be run: {error}"), "Nobody is told by that hook.")
-                .cure(format!("ls -l {program}; chmod a+x {program}"))
+                .cure(format!("ls -l {program}; chmod a+x {program}", program = quoted(program)))
         })
         .collect();
     if judged.is_empty() && !facts.hooks.is_empty() {

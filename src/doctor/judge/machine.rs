@@ -1,7 +1,7 @@
 //! Clocks, the journal, the service, the container.
 
-use super::super::facts::{Clock, Facts, Unit};
-use super::Judged;
+use super::super::facts::{Clock, Facts, Misplaced, Unit};
+use super::{Judged, quoted, quoted_path};
 
 pub(super) fn clock(facts: &Facts) -> Vec<Judged> {
     let on_the_host = if facts.machine.container.is_some() { "on the host: " } else { "" };
@@ -44,47 +44,79 @@ pub(super) fn service(facts: &Facts) -> Vec<Judged> {
         let found = if systemd { "systemd was not to be asked" } else { "systemd does not run here" };
         return vec![Judged::note(found, "pingtest run stays in the foreground; whoever starts it sees to it.")];
     };
+    let name = &unit.name;
     if unit.load == "masked" {
         return vec![
-            Judged::warning("pingtest.service is masked", "systemd does not start it.")
-                .cure("systemctl unmask pingtest"),
+            Judged::warning(format!("{name} is masked"), "systemd does not start it.")
+                .cure(format!("systemctl unmask {}", quoted(name))),
         ];
     }
     if !unit.is_loaded() {
         return vec![Judged::note(
-            "there is no pingtest.service",
+            format!("there is no {name}"),
             "Nothing starts pingtest at the next boot. The packages bring one.",
         )];
     }
     let mut judged = vec![state(unit)];
     if !has_watchdog(unit) {
         judged.push(
-            Judged::note("pingtest.service has no watchdog", "A pingtest that hangs is not started again.")
-                .cure("systemctl edit pingtest: [Service], WatchdogSec=30s"),
+            Judged::note(format!("{name} has no watchdog"), "A pingtest that hangs is not started again.")
+                .cure(format!("systemctl edit {}: [Service], WatchdogSec=30s", quoted(name))),
         );
     }
     if unit.user.is_empty() || unit.user == "root" {
-        judged.push(
-            Judged::note("pingtest.service runs as root", "It needs CAP_NET_RAW and nothing else.")
-                .cure("systemctl edit pingtest: [Service], User=pingtest, AmbientCapabilities=CAP_NET_RAW"),
-        );
+        judged.push(Judged::note(format!("{name} runs as root"), "It needs CAP_NET_RAW and nothing else.").cure(
+            format!("systemctl edit {}: [Service], User=pingtest, AmbientCapabilities=CAP_NET_RAW", quoted(name)),
+        ));
     }
     judged
 }
 
-fn state(unit: &Unit) -> Judged {
-    let Unit { active, file, result, .. } = unit;
-    match (active.as_str(), file.as_str()) {
-        ("failed", _) => Judged::warning(format!("pingtest.service has failed ({result})"), "It does not run.")
-            .cure("journalctl -u pingtest -e -p warning")
-            .cure("systemctl restart pingtest"),
-        ("active" | "reloading", "disabled") => {
-            Judged::note("pingtest.service is active, but disabled", "It does not run after the next boot.")
-                .cure("systemctl enable pingtest")
+/// systemd wants directories where it makes them, whatever the configuration says.
+pub(super) fn directories(facts: &Facts) -> Vec<Judged> {
+    let Some(unit) = super::service(facts) else { return Vec::new() };
+    let judged = unit.misplaced.iter().map(|Misplaced { path, link }| {
+        let (shown, path, name) = (path.display(), quoted_path(path), &unit.name);
+        let means = format!("{name} needs a directory there, and systemd does not start it otherwise.");
+        match link {
+            Some(to) => {
+                let to = quoted_path(to);
+                Judged::problem(format!("{shown} is a symbolic link"), means).cure(format!(
+                    "a bind mount does what the link was for: rm {path} && mkdir {path} && mount --bind {to} {path}; to keep it, in \
+                     /etc/fstab: {to} {path} none bind"
+                ))
+            }
+            None => Judged::problem(format!("{shown} is not a directory"), means).cure(format!("mv {path} {path}.old")),
         }
-        ("active" | "reloading" | "activating", _) => Judged::ok(format!("pingtest.service is {active} and {file}")),
-        (_, _) => Judged::note(format!("pingtest.service is {active} and {file}"), "It does not run.")
-            .cure("systemctl enable --now pingtest"),
+    });
+    judged.collect()
+}
+
+fn state(unit: &Unit) -> Judged {
+    let Unit { name, active, sub, file, result, ended, restarts, .. } = unit;
+    let command = quoted(name);
+    // Between two tries it waits, and is not called failed.
+    let is_tried_again = sub == "auto-restart" || (active == "activating" && *restarts > 0 && !ended.is_empty());
+    if is_tried_again {
+        let ended = if ended.is_empty() { result } else { ended };
+        let times = if *restarts == 1 { "once" } else { &format!("{restarts} times") };
+        return Judged::problem(
+            format!("{name} fails again and again: {ended}, started anew {times} ({result})"),
+            "It does not run: systemd starts it, and it ends at once.",
+        )
+        .cure(format!("journalctl -u {command} -n 20 shows why"));
+    }
+    match (active.as_str(), file.as_str()) {
+        ("failed", _) => Judged::warning(format!("{name} has failed ({result})"), "It does not run.")
+            .cure(format!("journalctl -u {command} -e -p warning"))
+            .cure(format!("systemctl restart {command}")),
+        ("active" | "reloading", "disabled") => {
+            Judged::note(format!("{name} is active, but disabled"), "It does not run after the next boot.")
+                .cure(format!("systemctl enable {command}"))
+        }
+        ("active" | "reloading" | "activating", _) => Judged::ok(format!("{name} is {active} and {file}")),
+        (_, _) => Judged::note(format!("{name} is {active} and {file}"), "It does not run.")
+            .cure(format!("systemctl enable --now {command}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sockets, their options and buffers, loopback and names.
 
-use super::super::facts::{Facts, Family, Loopback, Network, Opened, WhyRefused};
-use super::{Judged, counted, few};
+use super::super::facts::{Facts, Family, Loopback, Network, Opened, Standing, WhyRefused};
+use super::{Judged, as_root, counted, engine, few, quoted, service};
 
 /// Opens datagram sockets to every group (icmp(7)).
 const OPEN_GROUPS: &str = "sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"";
@@ -66,12 +66,23 @@ fn none_allowed(facts: &Facts, error: &str) -> Judged {
         format!("not allowed to open ICMP sockets ({error}): {capability}, {groups}"),
         "pingtest exits with code 77 at once.",
     );
-    let judged =
-        judged.cure("setcap cap_net_raw+ep /usr/bin/pingtest").cure("in a unit: AmbientCapabilities=CAP_NET_RAW");
+    let judged = match (&facts.whom.standing, service(facts)) {
+        // It is the service that needs the right, and has it, most likely.
+        (Standing::Bystander { .. }, _) => return judged.cure(as_root(facts)),
+        (_, Some(unit)) => judged.cure(format!(
+            "systemctl edit {}: [Service], AmbientCapabilities=CAP_NET_RAW, CapabilityBoundingSet=CAP_NET_RAW",
+            unit.name
+        )),
+        (Standing::Own | Standing::InPlace { .. } | Standing::Refused { .. }, None) => {
+            judged.cure("setcap cap_net_raw+ep /usr/bin/pingtest").cure("in a unit: AmbientCapabilities=CAP_NET_RAW")
+        }
+    };
     if facts.machine.sys_read_only {
-        judged.cure(
-            "docker run --sysctl net.ipv4.ping_group_range=\"0 2147483647\" … (kernel settings are read-only in here)",
-        )
+        let start = engine(facts)
+            .map_or("where the container is started:".to_owned(), |engine| format!("{engine} run --sysctl"));
+        judged.cure(format!(
+            "{start} net.ipv4.ping_group_range=\"0 2147483647\" … (kernel settings are read-only in here)"
+        ))
     } else {
         judged.cure(OPEN_GROUPS).cure(OPEN_GROUPS_FILE)
     }
@@ -163,8 +174,7 @@ pub(super) fn loopback(facts: &Facts) -> Vec<Judged> {
         })
     });
     let failed = failed.collect::<Vec<_>>().join("; ");
-    let means =
-        "By a probe to loopback it is seen that replies can be received at all: where they cannot, it is not noticed.";
+    let means = "That packets are received cannot be proved then, and systemd's watchdog is fed without that proof.";
     vec![match (answered, failed.is_empty()) {
         (true, true) => Judged::ok("a probe to loopback was answered"),
         (true, false) => {
@@ -180,22 +190,26 @@ pub(super) fn buffer(facts: &Facts) -> Vec<Judged> {
     let Some(buffer) = facts.network.buffer else { return Vec::new() };
     let (replies, wanted) = (buffer.replies, buffer.wanted);
     if replies >= wanted {
-        return vec![Judged::ok(format!(
-            "room for {replies} replies; {wanted} are needed for {:.0} probes/s",
-            buffer.rate
-        ))];
+        return vec![Judged::ok(format!("room for {replies} replies; {wanted} needed for {}", rate(buffer.rate)))];
     }
     let limit = buffer.rmem_max.map_or_else(String::new, |limit| format!(" (net.core.rmem_max {limit})"));
     let needs = buffer.needs;
     vec![
         Judged::warning(
-            format!("room for {replies} replies{limit}; {wanted} are needed for {:.0} probes/s", buffer.rate),
+            format!("room for {replies} replies{limit}; {wanted} needed for {}", rate(buffer.rate)),
             "Where this machine stalls for half a second, replies are dropped, and their probes are \"not measured\".",
         )
         .cure(format!("sysctl -w net.core.rmem_max={needs}"))
         .cure(format!("echo 'net.core.rmem_max = {needs}' > /etc/sysctl.d/60-pingtest-buffers.conf && sysctl --system"))
         .cure("in the unit: CAP_NET_ADMIN, which is not bound by that limit"),
     ]
+}
+
+/// `1 probe/s`, `212 probes/s`
+fn rate(rate: f64) -> String {
+    let rate = format!("{rate:.0}");
+    let s = if rate == "1" { "" } else { "s" };
+    format!("{rate} probe{s}/s")
 }
 
 pub(super) fn names(facts: &Facts) -> Vec<Judged> {
@@ -206,7 +220,7 @@ pub(super) fn names(facts: &Facts) -> Vec<Judged> {
         let found = format!("{} no address: {}", lead(names.failed.len()), few(shown.iter().map(String::as_str)));
         judged.push(
             Judged::warning(found, "pingtest starts and looks again; until then these are \"not measured\".")
-                .cure(format!("getent ahosts {}", names.failed[0].0)),
+                .cure(format!("getent ahosts {}", quoted(&names.failed[0].0))),
         );
     }
     if !names.silent.is_empty() {
@@ -218,7 +232,7 @@ pub(super) fn names(facts: &Facts) -> Vec<Judged> {
         );
         judged.push(
             Judged::warning(found, "The name server is slow or silent. pingtest starts and looks again.")
-                .cure(format!("time getent ahosts {}", names.silent[0]))
+                .cure(format!("time getent ahosts {}", quoted(&names.silent[0])))
                 .cure("grep nameserver /etc/resolv.conf"),
         );
     }

@@ -49,21 +49,39 @@ fn well() -> Facts {
 
 fn directory() -> Directory {
     let volume = Volume { kind: None, free: 50 << 30, inodes: Some(3_000_000), budget: Some(10 << 30) };
-    Directory { refused: None, owner: "pingtest".into(), foreign: None, held_by: None, volume: Some(volume) }
+    let owner = "pingtest".into();
+    Directory { refused: None, owner, foreign: None, is_shut_to_adm: false, held_by: None, volume: Some(volume) }
 }
 
 fn unit() -> Unit {
     Unit {
+        name: "pingtest.service".into(),
         load: "loaded".into(),
         active: "active".into(),
+        sub: "running".into(),
         file: "enabled".into(),
         result: "success".into(),
+        ended: String::new(),
+        restarts: 0,
         user: "pingtest".into(),
+        net_raw: true,
+        net_admin: false,
+        descriptors: Some(524_288),
+        told: [None, None, None],
         watchdog: "30s".into(),
         directories: vec![path("/var/log/pingtest"), path("/var/lib/pingtest")],
         is_strict: true,
         writable: vec![path("/srv")],
+        closed: Vec::new(),
+        misplaced: Vec::new(),
     }
+}
+
+/// As root sees it, from the place of the service's user.
+const IN_PLACE: Standing = Standing::InPlace { net_raw: true };
+
+fn spoilt(facts: &mut Facts) -> &mut Unit {
+    facts.machine.unit.as_mut().expect("there is one")
 }
 
 /// What is not as it should be, in the words that are shown.
@@ -110,7 +128,7 @@ fn of_a_sound_machine_everything_is_ok_and_told() {
         "configuration: /c.toml: 212 targets in 2 files",
         "sockets: raw ICMP sockets can be opened (CAP_NET_RAW)",
         "loopback: a probe to loopback was answered",
-        "receive buffer: room for 888 replies; 106 are needed for 212 probes/s",
+        "receive buffer: room for 888 replies; 106 needed for 212 probes/s",
         "log directory: /var/log/pingtest can be written to, 50.0 GiB free",
         "ledger: /var/lib/pingtest can be written to, 50.0 GiB free",
         "descriptors: 524288 allowed; 212 log files can be kept open",
@@ -181,11 +199,16 @@ fn without_any_right_the_cures_are_named_and_why_none_is_in_force() {
                     - in a unit: AmbientCapabilities=CAP_NET_RAW\n\
                     - sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"\n\
                     - echo 'net.ipv4.ping_group_range = 0 2147483647' > /etc/sysctl.d/60-pingtest.conf && sysctl --system";
-    assert_eq!(told_of(deny), expected);
+    let told = told_of(|facts| {
+        deny(facts);
+        facts.machine.unit = None;
+    });
+    assert!(told.starts_with(expected), "{told}");
     let told = told_of(|facts| {
         deny(facts);
         facts.network.ping_groups = Some((0, 100));
         facts.machine.sys_read_only = true;
+        facts.machine.container = Some("/.dockerenv".into());
     });
     assert!(told.contains("none of its groups is within net.ipv4.ping_group_range 0 100\n"), "{told}");
     assert!(told.contains("- docker run --sysctl ") && !told.contains("- sysctl"), "{told}");
@@ -233,7 +256,7 @@ fn loopback_that_is_silent_stops_nothing_and_is_a_warning() {
         facts.network.families.iter_mut().take(count).for_each(|family| family.loopback = Some(Loopback::Silent));
     };
     let expected = "Warning loopback: loopback does not answer (IPv4: no answer within a second; IPv6: no answer within a second)\n\
-                    By a probe to loopback it is seen that replies can be received at all: where they cannot, it is not noticed.\n\
+                    That packets are received cannot be proved then, and systemd's watchdog is fed without that proof.\n\
                     - ip link set lo up\n\
                     - let a firewall pass ICMP on lo: nft insert rule inet filter input iif lo accept";
     assert_eq!(told_of(|facts| silence(facts, 2)), expected);
@@ -243,7 +266,7 @@ fn loopback_that_is_silent_stops_nothing_and_is_a_warning() {
 #[test]
 fn a_buffer_too_small_for_the_rate_tells_what_the_limit_must_be() {
     let buffer = Buffer { rate: 10_000.0, replies: 180, wanted: 5000, needs: 5_900_000, rmem_max: Some(212_992) };
-    let expected = "Warning receive buffer: room for 180 replies (net.core.rmem_max 212992); 5000 are needed for 10000 probes/s\n\
+    let expected = "Warning receive buffer: room for 180 replies (net.core.rmem_max 212992); 5000 needed for 10000 probes/s\n\
                     Where this machine stalls for half a second, replies are dropped, and their probes are \"not measured\".\n\
                     - sysctl -w net.core.rmem_max=5900000\n\
                     - echo 'net.core.rmem_max = 5900000' > /etc/sysctl.d/60-pingtest-buffers.conf && sysctl --system\n\
@@ -265,12 +288,20 @@ fn a_log_directory_that_cannot_be_written_to_stops_pingtest_and_a_ledgers_does_n
 }
 
 #[test]
-fn files_that_root_left_are_a_problem_of_the_log() {
-    let foreign = Some((1, path("/var/log/pingtest/alidns.log")));
-    let expected = "Problem log directory: 1 file cannot be written to by pingtest: /var/log/pingtest/alidns.log\n\
-                    Left by a pingtest that ran as somebody else, most likely.\n\
-                    - chown pingtest /var/log/pingtest/alidns.log";
-    assert_eq!(told_of(log_state(PlaceState::There(Directory { foreign, ..directory() }))), expected);
+fn a_file_that_root_left_costs_its_target_the_log_and_stops_nothing_unless_all_depends_on_it() {
+    let left = |is_vital, name: &str| {
+        let foreign = Some(Foreign { count: 1, first: path("/var/log/pingtest").join(name), is_vital });
+        told_of(log_state(PlaceState::There(Directory { foreign, ..directory() })))
+    };
+    let expected = "Warning log directory: 1 file cannot be written to by pingtest: /var/log/pingtest/it's.log\n\
+                    Left by a pingtest that ran as somebody else, most likely. pingtest starts, and probes; but their lines wait, \
+                    and are dropped and counted when too many do.\n\
+                    - chown pingtest '/var/log/pingtest/it'\\''s.log'";
+    assert_eq!(left(false, "it's.log"), expected);
+    let expected = "Problem log directory: 1 file cannot be written to by pingtest: /var/log/pingtest/pingtest.log\n\
+                    Left by a pingtest that ran as somebody else, most likely. pingtest exits with code 78 at once.\n\
+                    - chown pingtest /var/log/pingtest/pingtest.log";
+    assert_eq!(left(true, "pingtest.log"), expected);
 }
 
 #[test]
@@ -292,13 +323,139 @@ fn a_directory_that_the_sandbox_of_the_service_closes_is_a_problem_of_the_servic
         let dir = path(dir);
         move |facts: &mut Facts| (facts.whom.standing, facts.places[0].dir) = (standing, dir)
     };
-    let told = told_of(elsewhere(Standing::InPlace, "/data/log"));
+    let told = told_of(elsewhere(IN_PLACE, "/data/log"));
     let expected = "Problem log directory: /data/log is outside of what pingtest.service may write to (ProtectSystem=strict)\n\
                     pingtest exits with code 78 at once.\n\
-                    - systemctl edit pingtest: [Service], ReadWritePaths=/data/log\n";
+                    - systemctl edit pingtest.service: [Service], ReadWritePaths=/data/log; then systemctl restart pingtest.service\n";
     assert!(told.starts_with(expected), "{told}");
-    assert_eq!(level_of("log directory", elsewhere(Standing::InPlace, "/srv/log")), Some(Level::Ok));
-    assert_eq!(level_of("log directory", elsewhere(Standing::Own, "/data/log")), Some(Level::Ok));
+    assert_eq!(level_of("log directory", elsewhere(IN_PLACE, "/srv/log")), Some(Level::Ok));
+    let bystander = || Standing::Bystander { service: "other".into() };
+    assert_eq!(level_of("log directory", elsewhere(bystander(), "/data/log")), Some(Level::Ok));
+}
+
+#[test]
+fn a_directory_that_is_missing_is_to_be_made_before_the_sandbox_is_opened_for_it() {
+    let told = told_of(|facts| {
+        facts.whom.standing = IN_PLACE;
+        facts.places[0].dir = path("/data/my log");
+        facts.places[0].state = PlaceState::Missing { above: path("/data"), refused: None, by_systemd: false };
+    });
+    let cure = "\n- install -d -o pingtest -m 750 '/data/my log'; then systemctl edit pingtest.service: [Service], \
+                ReadWritePaths=\"/data/my log\"; then systemctl restart pingtest.service\n";
+    assert!(told.contains(cure), "{told}");
+}
+
+#[test]
+fn homes_and_read_only_paths_are_not_cured_by_opening_them_alone() {
+    let closed = |dir: &str, by, is_hidden| {
+        told_of(|facts| {
+            facts.whom.standing = IN_PLACE;
+            facts.places[0].dir = path(dir);
+            let at = path(if by == "ProtectHome" { "/root" } else { dir });
+            spoilt(facts).writable.push(path(dir));
+            spoilt(facts).closed.push(Closed { path: at, by, is_hidden });
+        })
+    };
+    let told = closed("/root/log", "ProtectHome", true);
+    assert!(
+        told.starts_with(
+            "Problem log directory: /root/log is outside of what pingtest.service may write to (ProtectHome=)\n"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("\n- name another in the configuration: log.dir\n- systemctl edit pingtest.service: [Service], ProtectHome=no, "), "{told}");
+    let told = closed("/var/log/pingtest", "ReadOnlyPaths", false);
+    assert!(told.contains("(ReadOnlyPaths=/var/log/pingtest)\n"), "{told}");
+    assert!(
+        told.contains("\n- systemctl cat pingtest.service shows which file sets ReadOnlyPaths=: take it out\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_stands_where_systemd_makes_a_directory_stops_the_service() {
+    let told = |link: Option<&str>| {
+        told_of(|facts| {
+            facts.whom.standing = IN_PLACE;
+            facts.places[0].state = PlaceState::NotADirectory;
+            let link = link.map(PathBuf::from);
+            spoilt(facts).misplaced = vec![Misplaced { path: path("/var/log/pingtest"), link }];
+        })
+    };
+    let expected = "Problem directories: /var/log/pingtest is a symbolic link\n\
+                    pingtest.service needs a directory there, and systemd does not start it otherwise.\n\
+                    - a bind mount does what the link was for: rm /var/log/pingtest && mkdir /var/log/pingtest && mount --bind /data \
+                    /var/log/pingtest; to keep it, in /etc/fstab: /data /var/log/pingtest none bind\n";
+    assert!(told(Some("/data")).starts_with(expected), "{}", told(Some("/data")));
+    let expected = "Problem directories: /var/log/pingtest is not a directory\n\
+                    pingtest.service needs a directory there, and systemd does not start it otherwise.\n\
+                    - mv /var/log/pingtest /var/log/pingtest.old\n";
+    assert!(told(None).starts_with(expected), "{}", told(None));
+}
+
+#[test]
+fn a_bystander_is_not_told_to_take_anything_from_the_service() {
+    let refused = Some("Permission denied (os error 13)".to_owned());
+    let told = told_of(|facts| {
+        facts.whom = Whom {
+            user: "nobody".into(),
+            groups: vec![65_534],
+            standing: Standing::Bystander { service: "pingtest".into() },
+        };
+        deny(facts);
+        for place in &mut facts.places {
+            place.state = PlaceState::There(Directory { refused: refused.clone(), ..directory() });
+        }
+    });
+    assert!(!told.contains("chown") && !told.contains("setcap"), "{told}");
+    let expected = "Note user: judged for nobody, who runs this, and not for pingtest, as whom pingtest.service runs\n\
+                    What nobody lacks, pingtest may have.\n\
+                    - sudo pingtest doctor --config /c.toml: judges for the service";
+    assert!(told.contains(expected), "{told}");
+    assert!(
+        told.contains("\npingtest exits with code 77 at once.\n- sudo pingtest doctor --config /c.toml\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_bystander_who_may_not_read_the_configuration_is_sent_to_root() {
+    let told = told_of(|facts| {
+        facts.whom.standing = Standing::Bystander { service: "pingtest".into() };
+        facts.configuration = Configuration::Denied(path("/etc/pingtest/pingtest.toml"));
+    });
+    assert!(!told.contains("setfacl"), "a secret may be in it: {told}");
+    assert!(told.contains("\n- sudo pingtest doctor\n"), "{told}");
+}
+
+#[test]
+fn a_log_that_is_closed_to_adm_is_noted_with_what_opens_it() {
+    let told = told_of(log_state(PlaceState::There(Directory { is_shut_to_adm: true, ..directory() })));
+    assert!(told.starts_with("Note log directory: the group adm cannot read /var/log/pingtest\n"), "{told}");
+    assert!(told.ends_with("\n- systemd-tmpfiles --create pingtest.conf"), "{told}");
+}
+
+#[test]
+fn a_layer_that_goes_with_its_container_is_told_only_where_there_is_one() {
+    let told = |container: Option<&str>| {
+        told_of(|facts| {
+            log_volume(|volume| volume.kind = Some(VolumeKind::Overlay))(facts);
+            facts.machine.container = container.map(str::to_owned);
+        })
+    };
+    assert!(told(Some("/.dockerenv")).contains("\n- docker run -v pingtest-log:/var/log/pingtest …\n"));
+    assert!(told(Some("podman")).contains("\n- podman run -v pingtest-log:/var/log/pingtest …\n"));
+    for other in [None, Some("systemd-nspawn")] {
+        assert!(!told(other).contains("layer"), "{}", told(other));
+    }
+}
+
+#[test]
+fn words_of_commands_are_quoted_where_a_shell_would_take_them_for_something_else() {
+    assert_eq!(
+        ["/a/b-c.log", "", "a b", "$(id)", "it's", "-rf", "ü"].map(quoted),
+        ["/a/b-c.log", "''", "'a b'", "'$(id)'", "'it'\\''s'", "'./-rf'", "'ü'"]
+    );
 }
 
 #[test]
@@ -345,7 +502,7 @@ fn too_few_descriptors_lose_no_line() {
     });
     let expected = "Warning descriptors: 1024 allowed: of 10000 log files, 768 can be kept open at a time\n\
                     The others are opened and closed again and again, which takes more of the processor. No line is lost for it.\n\
-                    - in the unit: LimitNOFILE=16384\n\
+                    - systemctl edit pingtest.service: [Service], LimitNOFILE=16384\n\
                     - layout = \"combined\" in [log]: one file for all";
     assert_eq!(told, expected);
 }
@@ -398,15 +555,50 @@ fn the_service_is_told_by_its_state() {
     assert_eq!(of(|unit| unit.load = "masked".into()), "Warning service: pingtest.service is masked");
     assert_eq!(of(|unit| unit.watchdog = "infinity".into()), "Note service: pingtest.service has no watchdog");
     assert_eq!(of(|unit| unit.user = String::new()), "Note service: pingtest.service runs as root");
+    assert_eq!(
+        of(|unit| (unit.name, unit.active) = ("pingtest@a.service".into(), "failed".into())),
+        "Warning service: pingtest@a.service has failed (success)"
+    );
+}
+
+#[test]
+fn a_service_that_fails_again_and_again_is_a_problem_though_systemd_calls_it_activating() {
+    let crash = |unit: &mut Unit| {
+        (unit.active, unit.result) = ("activating".into(), "exit-code".into());
+        (unit.ended, unit.restarts) = ("exit code 77".into(), 12);
+    };
+    let expected = "Problem service: pingtest.service fails again and again: exit code 77, started anew 12 times (exit-code)\n\
+                    It does not run: systemd starts it, and it ends at once.\n\
+                    - journalctl -u pingtest.service -n 20 shows why";
+    let waits = |facts: &mut Facts| {
+        crash(spoilt(facts));
+        spoilt(facts).sub = "auto-restart".into();
+    };
+    assert_eq!(told_of(waits), expected);
+    let starts = |facts: &mut Facts| {
+        crash(spoilt(facts));
+        spoilt(facts).sub = "start".into();
+    };
+    assert_eq!(told_of(starts), expected);
+    // The first start.
+    assert_eq!(level_of("service", |facts| spoilt(facts).active = "activating".into()), Some(Level::Ok));
 }
 
 #[test]
 fn root_says_in_whose_place_it_judged() {
-    let told = told_of(|facts| facts.whom.standing = Standing::InPlace);
-    let expected = "Note user: judged for pingtest with CAP_NET_RAW, as the service runs\n\
-                    The sandbox of the service may forbid more. The same from within a service of that user:\n\
-                    - systemd-run --pipe --wait -p User=pingtest -p AmbientCapabilities=CAP_NET_RAW -p ProtectSystem=full pingtest doctor";
+    let told = told_of(|facts| facts.whom.standing = IN_PLACE);
+    let expected = "Note user: judged for pingtest with CAP_NET_RAW, as pingtest.service runs\n\
+                    Of its sandbox, no more is looked at than this and where it may write.";
     assert_eq!(told, expected);
+    let told = told_of(|facts| {
+        deny(facts);
+        facts.whom.standing = Standing::InPlace { net_raw: false };
+    });
+    assert!(told.contains("Note user: judged for pingtest without CAP_NET_RAW, as pingtest.service runs\n"), "{told}");
+    assert!(
+        told.contains("\n- systemctl edit pingtest.service: [Service], AmbientCapabilities=CAP_NET_RAW, "),
+        "{told}"
+    );
 }
 
 #[test]
