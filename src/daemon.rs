@@ -211,7 +211,12 @@ impl Daemon {
     fn end_reload(&mut self, settings: Result<Settings, Error>) {
         match settings {
             Ok(settings) => {
-                info!(PINGTEST_EVENT = event::RELOADED, "configuration reloaded: {} targets", settings.targets.len());
+                let count = settings.targets.len();
+                info!(
+                    PINGTEST_EVENT = event::RELOADED,
+                    PINGTEST_COUNT = count,
+                    "configuration reloaded: {count} targets"
+                );
                 let Settings { targets, log, diagnostics, ledger, control, hooks, files: _ } = settings;
                 let at_a_start = [
                     ("diagnostics", diagnostics != self.in_force.diagnostics),
@@ -231,6 +236,8 @@ impl Daemon {
                 self.service.handle_reloaded(Err(&error));
                 error!(
                     PINGTEST_EVENT = event::RELOAD_FAILED,
+                    PINGTEST_ERROR = %error,
+                    PINGTEST_PATH = %self.config.display(),
                     "not reloaded, the configuration in force stays:\n{error}"
                 );
             }

@@ -134,7 +134,7 @@ fn rfc3339(at: Wall) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
-fn microseconds(time: Duration) -> u64 {
+pub(super) fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
