@@ -18,6 +18,7 @@ use crate::config::settings::{
     DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT, default_resolve_every,
 };
 use crate::config::{self, value};
+use crate::counted::counted;
 use crate::daemon::{self, Error};
 use crate::doctor;
 use crate::limits;
@@ -343,9 +344,8 @@ fn complain(text: &str) {
 fn check(config: &Path) -> ExitCode {
     match config::load(config, &daemon::environment()) {
         Ok(settings) => printed(|out| {
-            let files = settings.files.len();
-            let (files, s) = (files, if files == 1 { "" } else { "s" });
-            writeln!(out, "{}: ok, {} targets in {files} file{s}", config.display(), settings.targets.len())
+            let (targets, files) = (counted(settings.targets.len(), "target"), counted(settings.files.len(), "file"));
+            writeln!(out, "{}: ok, {targets} in {files}", config.display())
         }),
         Err(problems) => misconfigured(&problems),
     }

@@ -29,6 +29,7 @@ pub(crate) use self::tell::tell;
 use crate::clock;
 use crate::config::{self, Environment, Problems, Settings};
 use crate::control::Server;
+use crate::counted::counted;
 use crate::driver::Command;
 use crate::icmp::socket::OpenError;
 use crate::logging::{self, event};
@@ -128,7 +129,11 @@ impl Daemon {
         let (count, dir) = (targets.len(), in_force.log.dir.display().to_string());
         let tap = Tap::Daemon { ledger: in_force.ledger.clone(), hooks: in_force.hooks.clone() };
         let parts = Parts::start(targets, Start::Spread, &[output(&in_force.log)], tap)?;
-        info!(PINGTEST_EVENT = event::STARTED, "probing {count} targets through {kind} sockets, lines go to {dir}");
+        info!(
+            PINGTEST_EVENT = event::STARTED,
+            "probing {} through {kind} sockets, lines go to {dir}",
+            counted(count, "target")
+        );
         let condition = Condition::default();
         let asking =
             Asking { commands: parts.commands.clone(), started: clock::now().wall, condition: condition.clone() };
@@ -215,7 +220,8 @@ impl Daemon {
                 info!(
                     PINGTEST_EVENT = event::RELOADED,
                     PINGTEST_COUNT = count,
-                    "configuration reloaded: {count} targets"
+                    "configuration reloaded: {}",
+                    counted(count, "target")
                 );
                 let Settings { targets, log, diagnostics, ledger, control, hooks, files: _ } = settings;
                 let at_a_start = [

@@ -23,6 +23,7 @@ use tracing_subscriber::layer::Context;
 use super::event;
 use super::field::Said;
 use super::written_aside;
+use crate::counted::{counted, either};
 
 /// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -195,7 +196,12 @@ impl Sender {
         if count == 0 {
             return;
         }
-        let message = format!("{count} messages are missing here: the journal did not take them in time");
+        let message = format!(
+            "{} {} missing here: the journal did not take {} in time",
+            counted(count, "message"),
+            either(count, "is", "are"),
+            either(count, "it", "them")
+        );
         let fields =
             vec![("PINGTEST_EVENT", event::MESSAGES_DROPPED.to_owned()), ("PINGTEST_COUNT", count.to_string())];
         if self.is_taken(&datagram(Level::WARN, &Said { message, fields })) {
