@@ -18,6 +18,7 @@ use crate::config::settings::{
     DEFAULT_INTERVAL, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_TIME_FORMAT, DEFAULT_TIMEOUT, default_resolve_every,
 };
 use crate::config::{self, value};
+use crate::counted::counted;
 use crate::daemon::{self, Error};
 use crate::doctor;
 use crate::limits;
@@ -361,7 +362,6 @@ fn check(CheckArgs { here, config: ConfigFile { config } }: CheckArgs) -> ExitCo
         return failed(&error);
     }
     printed(|out| {
-        let counted = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let (targets, files) = (counted(settings.targets.len(), "target"), counted(settings.files.len(), "file"));
         let fit = if here { ", and fit for this machine" } else { "" };
         writeln!(out, "{}: ok, {targets} in {files}{fit}", config.display())

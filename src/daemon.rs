@@ -30,6 +30,7 @@ pub(crate) use self::tell::tell;
 use crate::clock;
 use crate::config::{self, Environment, Problems, Settings};
 use crate::control::Server;
+use crate::counted::counted;
 use crate::driver::Command;
 use crate::icmp::socket::OpenError;
 use crate::logging::{self, event};
@@ -172,7 +173,11 @@ impl Started {
         let (count, dir) = (targets.len(), settings.log.dir.display().to_string());
         let tap = Tap::Daemon { ledger: settings.ledger.clone(), hooks: settings.hooks.clone() };
         let parts = Parts::start(targets, Start::Spread, &[output(&settings.log)], tap)?;
-        info!(PINGTEST_EVENT = event::STARTED, "probing {count} targets through {kind} sockets, lines go to {dir}");
+        info!(
+            PINGTEST_EVENT = event::STARTED,
+            "probing {} through {kind} sockets, lines go to {dir}",
+            counted(count, "target")
+        );
         Ok(Self { settings, parts })
     }
 }
@@ -283,7 +288,13 @@ impl Daemon {
     fn end_reload(&mut self, settings: Result<Settings, Error>) {
         match settings {
             Ok(settings) => {
-                info!(PINGTEST_EVENT = event::RELOADED, "configuration reloaded: {} targets", settings.targets.len());
+                let count = settings.targets.len();
+                info!(
+                    PINGTEST_EVENT = event::RELOADED,
+                    PINGTEST_COUNT = count,
+                    "configuration reloaded: {}",
+                    counted(count, "target")
+                );
                 let Settings { targets, log, diagnostics, ledger, control, hooks, files: _ } = settings;
                 let at_a_start = [
                     ("diagnostics", diagnostics != self.in_force.diagnostics),
@@ -303,6 +314,8 @@ impl Daemon {
                 self.service.handle_reloaded(Err(&error));
                 error!(
                     PINGTEST_EVENT = event::RELOAD_FAILED,
+                    PINGTEST_ERROR = %error,
+                    PINGTEST_PATH = %self.config.display(),
                     "not reloaded, the configuration in force stays:\n{error}"
                 );
             }

@@ -39,6 +39,7 @@
 //! | `manual` | the manual pages |
 //! | `watch` | a descriptor that an asynchronous loop can wait for |
 //! | `memory` | what is no longer needed, back to the system |
+//! | `counted` | `1 target`, `2 targets` |
 //! | `printable` | text of others, fit for a terminal |
 //! | `stall` | makes parts of the program hang, in builds for tests only |
 //!
@@ -68,6 +69,7 @@ mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+mod counted;
 pub mod daemon;
 pub mod doctor;
 pub mod driver;

@@ -87,7 +87,7 @@ pub enum Error {
 }
 
 fn counted(lines: u64) -> String {
-    format!("{lines} line{} of the range", if lines == 1 { "" } else { "s" })
+    format!("{} of the range", crate::counted::counted(lines, "line"))
 }
 
 /// ` (there are: alidns, web001, …)`

@@ -9,11 +9,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{error, info, warn};
 
+use super::tell::microseconds;
 use crate::clock;
 use crate::driver::{Command, Progress, Proof};
 use crate::logging::event;
 use crate::sink::file::Control;
-use crate::systemd::watchdog::{Feed, Feeder, Finding, Reading};
+use crate::systemd::watchdog::{Feed, Feeder, Finding, Part, Reading};
 
 /// How often it looks for a proof that was asked for. The watchdog is fed as soon as it is there, and not a beat later: what hangs in
 /// between would have been fed for after it hung, and be restarted that much too late.
@@ -88,14 +89,65 @@ fn tell(finding: &Finding) {
     match finding {
         Finding::Stalled(part, time) => error!(
             PINGTEST_EVENT = event::STALLED,
+            PINGTEST_PART = word(*part),
+            PINGTEST_LASTED_USEC = microseconds(*time),
             "{part} has made no progress for {:.1} s; systemd's watchdog is not fed",
             time.as_secs_f64()
         ),
-        Finding::GoesOn(part) => info!(PINGTEST_EVENT = event::GOES_ON, "{part} makes progress again"),
+        Finding::GoesOn(part) => {
+            info!(PINGTEST_EVENT = event::GOES_ON, PINGTEST_PART = word(*part), "{part} makes progress again")
+        }
         Finding::Unprovable => warn!(
             PINGTEST_EVENT = event::UNPROVABLE,
             "this host does not answer itself over loopback: that packets are received cannot be proved, and systemd's watchdog is fed \
              without that proof"
         ),
+    }
+}
+
+/// What a part is called in a field, to query by.
+fn word(part: Part) -> &'static str {
+    match part {
+        Part::Driver => "driver",
+        Part::Receive => "receive",
+        Part::Writer => "writer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::sync::Mutex;
+
+    use tracing::field::Field;
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+
+    /// Keeps the fields of what is told.
+    struct Fields(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Fields {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut fields = self.0.lock().expect("no other thread has it");
+            event.record(&mut |field: &Field, value: &dyn Debug| fields.push(format!("{}={value:?}", field.name())));
+        }
+    }
+
+    fn told(finding: &Finding) -> String {
+        let fields = Arc::default();
+        let told = Fields(Arc::clone(&fields));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(told), || tell(finding));
+        let fields = fields.lock().expect("no other thread has it");
+        fields.join(" ")
+    }
+
+    #[test]
+    fn of_a_part_that_stalls_its_word_and_the_time_can_be_queried() {
+        let stalled = told(&Finding::Stalled(Part::Receive, Duration::from_millis(20_500)));
+        assert!(stalled.contains("PINGTEST_PART=\"receive\" PINGTEST_LASTED_USEC=20500000"), "{stalled}");
+        let goes_on = told(&Finding::GoesOn(Part::Writer));
+        assert!(goes_on.contains("PINGTEST_PART=\"writer\""), "{goes_on}");
     }
 }

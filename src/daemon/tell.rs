@@ -10,6 +10,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use tracing::{debug, error, info, warn};
 
 use super::parts::{Told, zone_name};
+use crate::counted::{counted, either};
 use crate::driver::Notice;
 use crate::hook;
 use crate::icmp::engine;
@@ -114,7 +115,7 @@ fn tell_of_end(finding: &Finding, outage: &Outage) {
 
 fn tell_of_first_reply(finding: &Finding, FirstReply { after, lost, .. }: &FirstReply) {
     let name = &finding.target.name;
-    let losses = if *lost == 1 { "loss" } else { "losses" };
+    let losses = either(*lost, "loss", "losses");
     say!(info: finding, event::FIRST_REPLY, [PINGTEST_AFTER_USEC = microseconds(*after), PINGTEST_LOST = lost],
         "{name}: up, answered for the first time after {:.3} s and {lost} {losses}", after.as_secs_f64());
 }
@@ -134,7 +135,7 @@ fn rfc3339(at: Wall) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
-fn microseconds(time: Duration) -> u64 {
+pub(super) fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -198,7 +199,8 @@ fn tell_of_ledger(notice: &ledger::Notice) {
 }
 
 fn missing(dropped: &ledger::Dropped) -> String {
-    format!("; {} findings and the counts of {} probes are missing in it", dropped.findings, dropped.probes)
+    let (findings, probes) = (counted(dropped.findings, "finding"), counted(dropped.probes, "probe"));
+    format!("; {findings} and the counts of {probes} are missing in it")
 }
 
 fn tell_of_hook(notice: &hook::Notice) {
@@ -291,13 +293,15 @@ fn tell_of_engine(notice: &engine::Notice) {
         Notice::Reopened(key) => info!(PINGTEST_EVENT = event::SOCKET_REOPENED, "socket for {key} opened anew"),
         Notice::SmallBuffer { replies, wanted } => warn!(
             PINGTEST_EVENT = event::SMALL_BUFFER,
-            "the receive buffer holds {replies} replies and should hold {wanted}, those of half a second: raise net.core.rmem_max, \
+            "the receive buffer has room for {replies} of the {wanted} replies that it should hold, those of half a second: raise net.core.rmem_max, \
              or replies may be dropped here in a stall (they would be called not measured)"
         ),
         Notice::Dropped(count) => warn!(
             PINGTEST_EVENT = event::PACKETS_DROPPED,
             PINGTEST_COUNT = count,
-            "{count} packets were dropped here, most likely because a receive buffer was full"
+            "{} {} dropped here, most likely because a receive buffer was full",
+            counted(*count, "packet"),
+            either(*count, "was", "were")
         ),
     }
 }
@@ -318,14 +322,15 @@ fn tell_of_log(notice: &file::Notice) {
         Notice::NotDeleted { path, error } => tell_of_failure(event::LOG_NOT_DELETED, "delete", path, error),
         Notice::Recovered { path, not_written } => {
             say_of!(info: event::LOG_RECOVERED, path, [PINGTEST_LINES = not_written],
-                "{} is written again, {not_written} lines are lost", path.display());
+                "{} is written again, {}", path.display(), lost(*not_written));
         }
         Notice::Abandoned { path, not_written } => {
             say_of!(error: event::LOG_ABANDONED, path, [PINGTEST_LINES = not_written],
-                "{} was given up, {not_written} lines are lost", path.display());
+                "{} was given up, {}", path.display(), lost(*not_written));
         }
         Notice::Replaced { path, files, saved } => {
-            let what = if *saved > 0 { format!(", with the last {saved} bytes written") } else { String::new() };
+            let what =
+                if *saved > 0 { format!(", with the last {} written", counted(*saved, "byte")) } else { String::new() };
             say_of!(info: event::LOG_REPLACED, path, [PINGTEST_FILES = files, PINGTEST_BYTES = saved],
                 "moved or deleted by somebody else, and made anew{what}: {}{}", path.display(), others(*files));
         }
@@ -335,7 +340,8 @@ fn tell_of_log(notice: &file::Notice) {
         }
         Notice::Unlisted { dir, files } => {
             say_of!(warn: event::LOG_UNLISTED, dir, [PINGTEST_FILES = files],
-                "{files} files in {} are called like rotated logs, but were not rotated here: they are left alone", dir.display());
+                "{} in {} {} called like rotated logs, but not rotated here: left alone",
+                counted(*files, "file"), dir.display(), either(*files, "is", "are"));
         }
         Notice::Deleted { paths, bytes, why } => tell_of_deletion(paths, *bytes, *why),
         Notice::StdoutClosed => debug!("nobody reads standard output any more"),
@@ -347,7 +353,12 @@ fn tell_of_failure(word: &str, what: &str, path: &Path, error: &io::Error) {
 }
 
 fn others(files: usize) -> String {
-    if files > 1 { format!(" and {} other files", files - 1) } else { String::new() }
+    if files > 1 { format!(" and {}", counted(files - 1, "other file")) } else { String::new() }
+}
+
+/// `1 line is lost`, `2 lines are lost`
+fn lost(lines: u64) -> String {
+    format!("{} {} lost", counted(lines, "line"), either(lines, "is", "are"))
 }
 
 /// Names what was deleted, some in a line: at midnight ten thousand files may have had their time.
@@ -356,7 +367,7 @@ fn tell_of_deletion(paths: &[PathBuf], bytes: u64, why: Why) {
     const NAMES: usize = 50;
     let why = match why {
         Why::Number(keep) => format!("keep = {keep}"),
-        Why::Total(max) => format!("max_total, {max} bytes"),
+        Why::Total(max) => format!("max_total, {}", counted(max, "byte")),
         Why::DiskFull => "the disk is full".to_owned(),
     };
     let dir = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
@@ -364,6 +375,6 @@ fn tell_of_deletion(paths: &[PathBuf], bytes: u64, why: Why) {
         let names = some.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
         let names = names.collect::<Vec<_>>().join(", ");
         say_of!(info: event::LOG_DELETED, dir, [PINGTEST_FILES = paths.len(), PINGTEST_BYTES = bytes],
-            "deleted from {} ({why}; {bytes} bytes in {} files): {names}", dir.display(), paths.len());
+            "deleted from {} ({why}; {} in {}): {names}", dir.display(), counted(bytes, "byte"), counted(paths.len(), "file"));
     }
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::facts::{Configuration, Facts, Standing, Unit};
 use super::{Finding, Level};
+use crate::counted::counted;
 
 /// What a check says, before it is known of which check it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,12 +221,6 @@ fn quoted(word: &str) -> String {
 
 fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
-}
-
-/// `1 target`, `2 targets`
-fn counted(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }
 
 /// The first few of many: `a, b, c and 7 more`.

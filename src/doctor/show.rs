@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Finding, Level};
+use crate::counted::counted;
 use crate::printable::printable;
 
 /// How findings are printed.
@@ -79,14 +80,13 @@ fn text(findings: &[Finding], colour: Colour) -> String {
 /// What it comes to, where whoever reads a terminal looks first.
 fn summary(findings: &[Finding]) -> String {
     let [problems, warnings] = [Level::Problem, Level::Warning].map(|level| count(findings, level));
-    let s = |count| if count == 1 { "" } else { "s" };
     let warned = match warnings {
         0 => String::new(),
-        _ => format!("; {warnings} warning{}", s(warnings)),
+        _ => format!("; {}", counted(warnings, "warning")),
     };
     match problems {
         0 => format!("\nNothing would stop pingtest here{warned}.\n"),
-        _ => format!("\n{problems} problem{} would stop pingtest here{warned}.\n", s(problems)),
+        _ => format!("\n{} would stop pingtest here{warned}.\n", counted(problems, "problem")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::config::Trigger;
+use crate::counted::{counted, either};
 use crate::monitor::target::Name;
 use crate::printable::printable;
 
@@ -113,10 +114,15 @@ impl fmt::Display for Notice {
                 write!(f, "{}", More(*untold))
             }
             Self::Recovered { hook, untold } => write!(f, "hook {hook} works again{}", More(*untold)),
-            Self::Missed { hook, count } => write!(f, "hook {hook} is too slow: {count} events were not told"),
-            Self::Abandoned { hook, count } => write!(f, "hook {hook} has stopped: {count} events were not told"),
+            Self::Missed { hook, count } => write!(f, "hook {hook} is too slow: {}", not_told(*count)),
+            Self::Abandoned { hook, count } => write!(f, "hook {hook} has stopped: {}", not_told(*count)),
         }
     }
+}
+
+/// `1 event was not told`, `2 events were not told`
+fn not_told(events: u64) -> String {
+    format!("{} {} not told", counted(events, "event"), either(events, "was", "were"))
 }
 
 /// So many failures that were not told of, in brackets; nothing where there are none.
@@ -126,7 +132,7 @@ impl fmt::Display for More {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
-            count => write!(f, " ({count} more failures since the last such message)"),
+            count => write!(f, " ({} since the last such message)", counted(count, "more failure")),
         }
     }
 }

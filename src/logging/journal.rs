@@ -8,6 +8,7 @@
 //! takes some again. A journal that is not there is found again by its path with the next message; until then lines go to standard
 //! error, whose other end systemd keeps open over a restart of the journal.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use tracing_subscriber::layer::Context;
 use super::event;
 use super::field::Said;
 use super::written_aside;
+use crate::counted::{counted, either};
 
 /// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -29,6 +31,12 @@ pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 /// Bytes of a value at most, so that a dozen such values fit into a datagram of the size that Linux allows by default (wmem_default,
 /// 208 KiB): no memfd is needed, and none is made.
 const LONGEST: usize = 16 * 1024;
+
+/// Ends what was cut.
+const CUT: &str = "… (cut)";
+
+/// Bytes of a message on standard error at most, less than the 32 KiB that Linux sends over a stream socket as a whole.
+const LONGEST_PLAIN: usize = 24 * 1024;
 
 /// Hands each event to the thread that writes to the journal.
 #[derive(Debug)]
@@ -85,7 +93,7 @@ fn priority(level: Level, word: Option<&str>) -> &'static str {
 
 /// A field: on one line where its value is one, else with its length before it.
 fn add(datagram: &mut Vec<u8>, name: &str, value: &str) {
-    let value = shortened(value);
+    let value = &*shortened(value);
     datagram.extend(name.bytes());
     if value.contains('\n') {
         datagram.push(b'\n');
@@ -97,9 +105,13 @@ fn add(datagram: &mut Vec<u8>, name: &str, value: &str) {
     datagram.push(b'\n');
 }
 
-fn shortened(value: &str) -> &str {
-    let fits = (0..=value.len().min(LONGEST)).rev().find(|&at| value.is_char_boundary(at));
-    fits.map_or("", |at| &value[..at])
+/// As much as there is room for; where that is not all, it says so.
+fn shortened(value: &str) -> Cow<'_, str> {
+    if value.len() <= LONGEST {
+        return value.into();
+    }
+    let fits = (0..=LONGEST - CUT.len()).rev().find(|&at| value.is_char_boundary(at));
+    fits.map_or(CUT.into(), |at| format!("{}{CUT}", &value[..at]).into())
 }
 
 /// The fields of a message, as the journal would read them; what is no message ends them.
@@ -127,8 +139,17 @@ fn plain(datagram: &[u8]) -> Vec<u8> {
     let value = |wanted: &str| Fields(datagram).find(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value);
     let priority = value("PRIORITY").unwrap_or(b"6");
     let message = value("MESSAGE").unwrap_or_default();
-    let lines = message.split(|&byte| byte == b'\n');
-    lines.flat_map(|line| [b"<", priority, b">", line, b"\n"].concat()).collect()
+    let plain = |line: &[u8]| [b"<", priority, b">", line, b"\n"].concat();
+    let (mut text, end) = (Vec::new(), plain(CUT.as_bytes()));
+    for line in message.split(|&byte| byte == b'\n').map(plain) {
+        // A line for each byte makes five of one.
+        if text.len() + line.len() + end.len() > LONGEST_PLAIN {
+            text.extend(end);
+            break;
+        }
+        text.extend(line);
+    }
+    text
 }
 
 /// Sends what it is given to write: each time one message.
@@ -175,7 +196,12 @@ impl Sender {
         if count == 0 {
             return;
         }
-        let message = format!("{count} messages are missing here: the journal did not take them in time");
+        let message = format!(
+            "{} {} missing here: the journal did not take {} in time",
+            counted(count, "message"),
+            either(count, "is", "are"),
+            either(count, "it", "them")
+        );
         let fields =
             vec![("PINGTEST_EVENT", event::MESSAGES_DROPPED.to_owned()), ("PINGTEST_COUNT", count.to_string())];
         if self.is_taken(&datagram(Level::WARN, &Said { message, fields })) {

@@ -225,7 +225,7 @@ where
     };
     let known = rhythm.known.map_or_else(String::new, |known| format!(": looks like {known}"));
     let next = rhythm.next.map(|next| format!("; the next is to be expected about {}", instant(next, ABOUT, zone)));
-    format!("{} of {} outages began {how}{known}{}", rhythm.fitting, rhythm.of, next.unwrap_or_default())
+    format!("{} of {} began {how}{known}{}", rhythm.fitting, counted(rhythm.of, "outage"), next.unwrap_or_default())
 }
 
 /// What there is room for where only one target is shown.
@@ -238,7 +238,7 @@ fn details(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     if probes.sent == 0 {
         return Ok(());
     }
-    write!(out, "{} probes, {} lost", probes.sent, probes.lost)?;
+    write!(out, "{}, {} lost", crate::counted::counted(probes.sent, "probe"), probes.lost)?;
     if probes.late > 0 {
         write!(out, " ({} of them late)", probes.late)?;
     }

@@ -11,6 +11,7 @@ use super::layout::{COLUMNS, cut, lay_out, push};
 pub use super::layout::{Colour, View};
 use super::words::{ago, span, why};
 use crate::control::protocol::{Answer, Health, Rtt, Target};
+use crate::counted::counted;
 use crate::monitor::outage::State;
 use crate::printable::printable;
 
@@ -108,13 +109,14 @@ where
     let counts = STATES.iter().map(|state| (of(Some(*state)), shown_as(*state))).chain([(of(None), "in other states")]);
     let counts = counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let counts = counts.collect::<Vec<_>>().join(", ");
-    let (number, s) = (ranked.len(), if ranked.len() == 1 { "" } else { "s" });
+    let targets = counted(ranked.len(), "target");
     let colon = if counts.is_empty() { "" } else { ": " };
-    let rate = answer.rate.map(|rate| format!("; {} probes/s", decimals(rate))).unwrap_or_default();
+    let per_second = |rate: String| format!("; {rate} {}/s", if rate == "1" { "probe" } else { "probes" });
+    let rate = answer.rate.map(decimals).map(per_second).unwrap_or_default();
     let at = now.map(|now| format!("; {}", local(now, zone))).unwrap_or_default();
     let started = answer.started.as_deref().and_then(time);
     let running = started.zip(now).map(|(started, now)| format!(" for {}", span(now - started))).unwrap_or_default();
-    format!("{number} target{s}{colon}{counts}{rate}{at}, pingtest {}{running}", printable(&answer.version))
+    format!("{targets}{colon}{counts}{rate}{at}, pingtest {}{running}", printable(&answer.version))
 }
 
 /// `log: cannot write …; 12 not written`, where something is wrong.

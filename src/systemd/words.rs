@@ -52,9 +52,8 @@ impl Loss {
 /// The figures: `212 targets, 3 down, 0.02 % loss, 1 not resolvable`. What is zero is left out.
 pub(crate) fn figures(tally: &Tally, loss: Option<f64>) -> String {
     let counted = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
-    let targets = if tally.targets == 1 { "1 target".to_owned() } else { format!("{} targets", tally.targets) };
     let parts = [
-        Some(targets),
+        Some(crate::counted::counted(tally.targets, "target")),
         counted(tally.down, "down"),
         counted(tally.never_answered, "never answered"),
         counted(tally.degraded, "degraded"),

@@ -172,7 +172,15 @@ fn stopped_on_a_full_disk_it_says_how_many_lines_are_lost() {
     disk.fill();
     pingtest.wait_for("stderr", "word of the full disk", |text| text.contains(FULL));
     let stderr = shelf::stop(pingtest).stderr;
-    let told = stderr.lines().find_map(|line| line.strip_suffix(" lines are lost")?.rsplit(' ').next()?.parse().ok());
+    let told = stderr.lines().find_map(|line| {
+        [" line is lost", " lines are lost"]
+            .iter()
+            .find_map(|end| line.strip_suffix(end))?
+            .rsplit(' ')
+            .next()?
+            .parse()
+            .ok()
+    });
     let told: u64 = told.unwrap_or_else(|| panic!("not told:\n{stderr}"));
     let found = shelf.found();
     let account = Account::new(&found.lines, &network.end());

@@ -97,7 +97,7 @@ fn said(host: &Namespace, level: &str, rust_log: Option<&str>) -> [String; 2] {
 fn diagnostics_are_in_their_file_as_well_as_on_standard_error() {
     let Some(host) = Namespace::new() else { return };
     for text in said(&host, "info", None) {
-        for wanted in ["INFO probing 1 targets", "INFO stopping on SIGTERM"] {
+        for wanted in ["INFO probing 1 target through", "INFO stopping on SIGTERM"] {
             let line = text.lines().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted}: {text}"));
             assert!(line.starts_with("20") && !line.contains('\u{1b}'), "{line}");
         }

@@ -252,3 +252,35 @@ fn a_time_namespace_is_noted() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("shifts the clocks: monotonic by 1000 s"), "{}", ended.stdout);
 }
+
+/// A machine whose systemd knows a unit that fails again and again, without the capability that the packages give it.
+const WITH_UNIT: &str = r#"
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/bin || exit 2
+cat > /run/bin/systemctl <<'END'
+#!/bin/sh
+echo LoadState=loaded; echo ActiveState=activating; echo SubState=auto-restart; echo Result=exit-code
+echo ExecMainCode=1; echo ExecMainStatus=77; echo NRestarts=9; echo User=nobody; echo LimitNOFILE=64
+echo AmbientCapabilities=; echo CapabilityBoundingSet=
+END
+chmod +x /run/bin/systemctl
+PATH=/run/bin:$PATH exec "$0" "$@"
+"#;
+
+#[test]
+fn the_service_is_judged_with_what_its_unit_gives_it() {
+    let Some(host) = Namespace::new() else { return };
+    let mut command = host.command("sh");
+    command.args(["-c", WITH_UNIT, env!("CARGO_BIN_EXE_pingtest")]);
+    let dir = furnished(&format!("{HERE}{TARGET}"));
+    let ended = Program::spawn(dir, command, &["doctor", "--config", "pingtest.toml"]).ended(PATIENCE);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for wanted in [
+        "nobody has no CAP_NET_RAW",
+        "systemctl edit pingtest.service: [Service], AmbientCapabilities=CAP_NET_RAW",
+        "pingtest.service fails again and again: exit code 77, started anew 9 times (exit-code)",
+        "judged for nobody without CAP_NET_RAW, as pingtest.service runs",
+        "64 allowed; 1 log file can be kept open",
+    ] {
+        assert!(ended.stdout.contains(wanted), "{wanted}: {}", ended.stdout);
+    }
+}

@@ -85,11 +85,23 @@ fn stream(stderr: &UnixStream) -> String {
     format!("JOURNAL_STREAM={}:{}", file.dev(), file.ino())
 }
 
-/// The fields of a message, none of which has more than one line here.
-fn fields(message: &[u8]) -> Message {
-    let text = String::from_utf8(message.to_vec()).expect("it writes UTF-8");
-    let field = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    text.lines().map(|line| field(line).unwrap_or_else(|| panic!("not one line: {text}"))).collect()
+/// The fields of a message: `NAME=value`, or for several lines the name, a length and the value.
+fn fields(mut rest: &[u8]) -> Message {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it writes UTF-8");
+    let mut fields = Message::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let (line, after) = (text(&rest[..end]), &rest[end + 1..]);
+        if let Some((name, value)) = line.split_once('=') {
+            fields.insert(name.to_owned(), value.to_owned());
+            rest = after;
+        } else {
+            let (len, after) = after.split_first_chunk().expect("a length");
+            let len = usize::try_from(u64::from_le_bytes(*len)).expect("it fits into a datagram");
+            fields.insert(line, text(&after[..len]));
+            rest = &after[len + 1..];
+        }
+    }
+    fields
 }
 
 fn stopped(program: &mut Program) -> Ended {
@@ -150,6 +162,26 @@ fn another_address_of_a_name_is_in_the_journal() {
             ("MESSAGE", "moves: moves is 127.0.0.2, was 127.0.0.1"),
         ],
     );
+    assert_eq!(stopped(&mut program).code, Some(0));
+}
+
+#[test]
+fn a_reload_is_told_with_its_targets_or_with_every_problem() {
+    let Some(host) = Namespace::new() else { return };
+    let (journal, mut program) = Journal::start(&host, TARGETS, |_, _| {});
+    journal.expect("started");
+    program.signal(Signal::SIGHUP);
+    assert_fields(
+        &journal.expect("reloaded"),
+        &[("PINGTEST_COUNT", "2"), ("MESSAGE", "configuration reloaded: 2 targets")],
+    );
+    fs::write(program.dir().join("pingtest.toml"), "[[target]]\nhost = 4\nttl = 300\n").expect("the directory is ours");
+    program.signal(Signal::SIGHUP);
+    let failed = journal.expect("reload_failed");
+    assert_fields(&failed, &[("PRIORITY", "3"), ("PINGTEST_PATH", "pingtest.toml")]);
+    let error = &failed["PINGTEST_ERROR"];
+    assert!(error.lines().count() == 2 && error.contains("ttl = 300"), "{failed:?}");
+    assert_eq!(failed["MESSAGE"], format!("not reloaded, the configuration in force stays:\n{error}"));
     assert_eq!(stopped(&mut program).code, Some(0));
 }
 

@@ -129,7 +129,8 @@ fn it_is_ready_once_with_its_log_taken_and_says_when_it_stops() {
     let (run, mut manager) = start(&host, UP, &[]);
     let at = manager.expect_line(0, "READY=1");
     assert!(run.dir().join("log").is_dir(), "the log was ready before");
-    assert_eq!(status(&manager.heard[at - 1]), Some("1 target"));
+    // Replies may have been judged by then.
+    assert!(status(&manager.heard[at - 1]).is_some_and(|status| status.starts_with("1 target")), "{:?}", manager.heard);
     manager.expect_status(at, "figures", |status| status == "1 target, no loss");
     stop(run, &mut manager);
     assert_eq!((manager.count("READY=1"), manager.count("WATCHDOG=1")), (1, 0), "{:?}", manager.heard);

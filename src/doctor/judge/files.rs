@@ -3,7 +3,8 @@
 use super::super::facts::{
     Closed, Daemon, Directory, Facts, Fence, Foreign, Place, PlaceState, Role, Unit, Volume, VolumeKind,
 };
-use super::{Judged, bytes, counted, engine, give, quoted, quoted_path, service, service_name};
+use super::{Judged, bytes, engine, give, quoted, quoted_path, service, service_name};
+use crate::counted::counted;
 
 pub(super) fn log(facts: &Facts) -> Vec<Judged> {
     place(facts, Role::Log)
@@ -245,7 +246,7 @@ pub(super) fn descriptors(facts: &Facts) -> Vec<Judged> {
     let Some(descriptors) = facts.descriptors else { return Vec::new() };
     let (limit, files, wanted) = (descriptors.limit, descriptors.files, descriptors.wanted);
     if wanted <= files {
-        let files = counted(usize::try_from(wanted).unwrap_or(usize::MAX), "log file");
+        let files = counted(wanted, "log file");
         return vec![Judged::ok(format!("{limit} allowed; {files} can be kept open"))];
     }
     vec![

@@ -1,7 +1,8 @@
 //! Sockets, their options and buffers, loopback and names.
 
 use super::super::facts::{Facts, Family, Loopback, Network, Opened, Standing, WhyRefused};
-use super::{Judged, as_root, counted, engine, few, quoted, service};
+use super::{Judged, as_root, engine, few, quoted, service};
+use crate::counted::{counted, either};
 
 /// Opens datagram sockets to every group (icmp(7)).
 const OPEN_GROUPS: &str = "sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"";
@@ -208,8 +209,8 @@ pub(super) fn buffer(facts: &Facts) -> Vec<Judged> {
 /// `1 probe/s`, `212 probes/s`
 fn rate(rate: f64) -> String {
     let rate = format!("{rate:.0}");
-    let s = if rate == "1" { "" } else { "s" };
-    format!("{rate} probe{s}/s")
+    let probes = if rate == "1" { "probe" } else { "probes" };
+    format!("{rate} {probes}/s")
 }
 
 pub(super) fn names(facts: &Facts) -> Vec<Judged> {
@@ -244,6 +245,5 @@ pub(super) fn names(facts: &Facts) -> Vec<Judged> {
 
 /// `1 name leads to`, `2 names lead to`
 fn lead(count: usize) -> String {
-    let verb = if count == 1 { "leads" } else { "lead" };
-    format!("{} {verb} to", counted(count, "name"))
+    format!("{} {} to", counted(count, "name"), either(count, "leads", "lead"))
 }

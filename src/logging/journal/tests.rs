@@ -63,10 +63,20 @@ fn a_word_without_a_kind_has_no_identifier() {
 }
 
 #[test]
-fn a_value_without_end_is_cut_between_two_characters() {
+fn a_value_without_end_is_cut_between_two_characters_and_says_so() {
     let datagram = datagram(Level::INFO, &said(&"€".repeat(100_000), &[]));
     let message = value(&datagram, "MESSAGE").unwrap();
     assert!(message.len() <= LONGEST && message.len() > LONGEST - 3, "{}", message.len());
+    assert!(message.ends_with("€… (cut)"));
+    let whole = "x".repeat(LONGEST);
+    assert_eq!(value(&super::datagram(Level::INFO, &said(&whole, &[])), "MESSAGE"), Some(whole));
+}
+
+#[test]
+fn on_standard_error_a_message_of_many_lines_is_cut_where_a_line_ends() {
+    let text = plain(&datagram(Level::ERROR, &said(&"x\n".repeat(8000), &[])));
+    assert!(text.len() <= LONGEST_PLAIN && text.len() > LONGEST_PLAIN - 64, "{}", text.len());
+    assert!(text.ends_with("<3>x\n<3>… (cut)\n".as_bytes()));
 }
 
 #[test]
