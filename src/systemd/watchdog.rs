@@ -44,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) refused: u64,
     /// The log's thread came to the mark.
     pub(crate) written: u64,
+    /// The log's thread did not come to the mark yet, but wrote, opened or renamed something after the proof had been asked for.
+    pub(crate) writing: u64,
 }
 
 /// What is to be told of a look.
@@ -111,7 +113,7 @@ impl Feeder {
         let must_receive = reading.answered > 0;
         let drives = self.driver.get_on(reading.turned, now, &mut found);
         self.receive.get_on(reading.received.max(reading.refused), now, &mut found);
-        self.writer.get_on(reading.written, now, &mut found);
+        self.writer.get_on(reading.written.max(reading.writing), now, &mut found);
         if drives {
             // What the loop does not ask for, nobody else can give.
             self.writer.judge(patience, now, &mut found);
@@ -285,6 +287,17 @@ mod tests {
             world.now = world.now + world.feeder.every();
             assert_eq!(world.feeder.handle_reading(&world.reading, world.now), (Feed::Now, vec![]));
         }
+    }
+
+    #[test]
+    fn a_log_that_writes_and_has_not_come_to_the_mark_is_fed_for() {
+        let mut world = World::new();
+        world.look(None);
+        for _ in 0..10 {
+            world.reading.writing = world.reading.turned + 1;
+            assert_eq!(world.look(Some(Part::Writer)), (Feed::Now, vec![]));
+        }
+        assert_eq!(world.look(Some(Part::Writer)).0, Feed::NotYet);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 use crate::support::net::{Namespace, Pair};
 use crate::support::program::{self, Program, Rights, write_config};
@@ -91,6 +92,11 @@ fn status(message: &[String]) -> Option<&str> {
 fn start(host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Program, Manager) {
     let dir = program::directory();
     write_config(dir.path(), config);
+    launch(host, dir, variables)
+}
+
+/// Starts it with the configuration that is in this directory.
+fn launch(host: &Namespace, dir: TempDir, variables: &[(&str, String)]) -> (Program, Manager) {
     let manager = Manager::listen(dir.path());
     let address = ("NOTIFY_SOCKET", dir.path().join("notify").display().to_string());
     let mut command = program::command(host, Rights::Root, dir.path());
@@ -368,6 +374,30 @@ fn whichever_part_hangs_the_watchdog_is_fed_no_more_and_the_part_is_named() {
         manager.read();
         assert_eq!(manager.count("WATCHDOG=1"), fed, "{part}: {:?}", manager.heard);
     }
+}
+
+/// A release build has no disk that is slow by order.
+#[cfg(debug_assertions)]
+#[test]
+fn a_log_that_is_slow_and_works_is_fed_for_while_a_batch_of_lines_takes_longer_than_the_watchdog_has() {
+    let Some(host) = Namespace::new() else { return };
+    // With 20 ms a write, one round takes four times three seconds.
+    let targets = (0..600).map(|n| {
+        let (high, low) = (n / 250 + 1, n % 250 + 1);
+        format!("[[target]]\nname = \"t{n}\"\nhost = \"127.0.{high}.{low}\"\n")
+    });
+    let config: String = targets.collect();
+    let dir = program::directory();
+    write_config(dir.path(), &format!("[defaults]\ninterval = \"1s\"\n{config}"));
+    let file = dir.path().join("pingtest.toml");
+    let config = fs::read_to_string(&file).expect("it was written");
+    fs::write(file, config.replace("combined", "per-target")).expect("the directory is ours");
+    let (run, mut manager) = launch(&host, dir, &watchdog());
+    manager.expect_line(0, "READY=1");
+    fs::write(run.dir().join("stall"), "slow").expect("the directory is ours");
+    manager.expect_fed(16);
+    let told = run.text("stderr");
+    assert!(!told.contains("no progress"), "{told}");
 }
 
 #[test]

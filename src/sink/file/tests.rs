@@ -176,12 +176,15 @@ fn a_writer_that_takes_nothing_is_told_from_one_that_does_or_has_nothing_to_do()
     hand_over(&mut queue);
     hand_over(&mut queue);
     assert!(!queue.is_taken_from());
-    inbox.rendered(1);
+    inbox.rendered(2);
+    assert!(!queue.is_taken_from(), "rendered is not written");
+    inbox.written(1);
     assert!(queue.is_taken_from(), "one of two");
     assert!(!queue.is_taken_from());
     hand_over(&mut queue);
     assert!(!queue.is_taken_from(), "what is added is not taken");
-    inbox.rendered(2);
+    inbox.rendered(1);
+    inbox.written(2);
     assert!(queue.is_taken_from() && queue.is_taken_from());
 }
 
