@@ -68,6 +68,7 @@ impl Pulse {
             received: self.progress.received(),
             answered: self.progress.answered(),
             refused: self.progress.refused(),
+            silent: self.progress.silent(),
             written: self.log.marked(),
             // A disk may need longer for a batch of lines than the watchdog has time.
             writing: if self.log.steps() == self.steps { 0 } else { self.number },
