@@ -276,7 +276,7 @@ impl Sink {
         let is_failing = self.is_failing();
         let found = self.own.as_mut().map_or(Found::Touched, |own| own.look(is_failing));
         if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
-            self.look_at_all(desk);
+            self.look_at_all(found, desk);
         }
         if found == Found::Lost {
             // Opening them anew takes the directory first.
@@ -285,8 +285,8 @@ impl Sink {
         self.relieve(desk);
     }
 
-    fn look_at_all(&mut self, desk: &mut Desk) {
-        let (mut replaced, mut bytes) = (Vec::new(), 0);
+    fn look_at_all(&mut self, found: Found, desk: &mut Desk) {
+        let mut replaced = Vec::new();
         for (index, file) in self.files.iter_mut().enumerate() {
             let before = file.size;
             let saved = file.look(&mut desk.open, desk.look);
@@ -295,16 +295,18 @@ impl Sink {
             if file.failure.is_some() {
                 desk.kept += saved as usize;
             }
-            bytes += saved;
             if let Some(own) = &self.own {
                 own.live_shrank(before);
             }
-            replaced.push(index);
+            replaced.push((index, saved));
         }
-        let Some(first) = replaced.first() else { return };
+        replaced.iter().for_each(|(index, _)| self.write_file(*index, desk));
+        // What could not be made anew has failed, and that is told.
+        replaced.retain(|(index, _)| found != Found::Lost && self.files[*index].failure.is_none());
+        let Some((first, _)) = replaced.first() else { return };
         let path = self.files[*first].way.path().to_owned();
-        desk.tell(Notice::Replaced { path, files: replaced.len(), saved: bytes });
-        replaced.into_iter().for_each(|index| self.write_file(index, desk));
+        let saved = replaced.iter().map(|(_, saved)| saved).sum();
+        desk.tell(Notice::Replaced { path, files: replaced.len(), saved });
     }
 
     fn close_files(&mut self, desk: &mut Desk) {

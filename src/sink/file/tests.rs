@@ -283,8 +283,8 @@ fn lines_are_kept_within_bounds_until_they_can_be_written() {
     fs::remove_file(&link).unwrap();
     symlink(&file, &link).unwrap();
     log.control.reopen();
-    assert_eq!(log.notice(), format!("Replaced {}: 0", link.display()));
     let recovered = log.notice();
+    assert_eq!(log.notice(), format!("Replaced {}: 0", link.display()), "only what is written is there anew");
     let lost = losses.write_failed();
     assert_eq!(recovered, format!("Recovered {}: {lost}", dir.path().display()));
     log.write([reply("web", 400_000)]);
