@@ -83,7 +83,7 @@ mod ordered {
     /// Takes the time that a write takes on a slow disk, where there is to be one.
     pub(crate) fn slow_down() {
         if is_ordered(Part::Slow) {
-            thread::sleep(SLOW);
+            thread::park_timeout(SLOW);
         }
     }
 
