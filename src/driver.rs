@@ -317,12 +317,15 @@ impl<O: Outlet> Driver<O> {
             self.send_due(now);
         }
         let drained = self.receive();
+        if self.proving.as_ref().is_some_and(Proving::is_awaited) {
+            self.hear_back();
+        }
         self.judge(drained, now);
         while let Some(lookup) = self.monitor.poll_lookup(now.mono) {
             self.outlet.look_up(lookup);
         }
         self.hand_out(now);
-        self.prove();
+        self.prove(now.mono);
         self.gather_status();
         self.count();
         let deadline = self.deadline(now);
@@ -337,17 +340,24 @@ impl<O: Outlet> Driver<O> {
         let (monitor, proving, hearing) = (&mut self.monitor, &mut self.proving, &mut self.hearing);
         self.engine.receive(clock::now, |batch| {
             monitor.prepare_for(batch.iter().filter_map(|incoming| incoming.message.payload()));
-            match proving {
-                None => batch.iter().for_each(|incoming| monitor.handle_sample(&sample(incoming))),
-                Some(proving) => {
-                    let others = batch.iter().filter(|incoming| !proving.hears(&incoming.message));
-                    others.for_each(|incoming| monitor.handle_sample(&sample(incoming)));
-                    if let Some(last) = batch.last() {
-                        hearing.handle_packets(last.seen.stamp().mono, proving.is_answered());
-                    }
-                }
+            batch.iter().for_each(|incoming| monitor.handle_sample(&sample(incoming)));
+            if let (Some(proving), Some(last)) = (proving.as_mut(), batch.last()) {
+                proving.hears_others();
+                hearing.handle_packets(last.seen.stamp().mono, false);
             }
         })
+    }
+
+    /// Reads what this host has answered itself. The monitor is told nothing of it.
+    fn hear_back(&mut self) {
+        let Some(proving) = self.proving.as_mut().filter(|_| !stall::is_ordered(Part::Receive)) else { return };
+        let hearing = &mut self.hearing;
+        self.engine.receive_from_loopback(clock::now, |batch| {
+            batch.iter().for_each(|incoming| proving.hears_back(&incoming.message));
+            if let Some(last) = batch.last() {
+                hearing.handle_packets(last.seen.stamp().mono, proving.is_answered());
+            }
+        });
     }
 
     fn handle_command(&mut self, command: Command, now: Now) -> io::Result<Flow> {
@@ -360,7 +370,7 @@ impl<O: Outlet> Driver<O> {
             Command::Tally(answer) => {
                 self.counting = Some(Counting { answer, tally: Tally::default(), next: 0 });
             }
-            Command::Prove(proof) => self.begin_proof(proof),
+            Command::Prove(proof) => self.begin_proof(proof, now.mono),
             Command::Pause(name, pause, answer) => {
                 let done = match pause {
                     Pause::Begin => self.monitor.handle_pause(&name, now),
@@ -394,18 +404,21 @@ impl<O: Outlet> Driver<O> {
     }
 
     /// The reply may be there before the turn is over.
-    fn begin_proof(&mut self, proof: Proof) {
+    fn begin_proof(&mut self, proof: Proof, now: Mono) {
         if self.proving.as_ref().is_some_and(|last| !last.is_answered()) {
             self.engine.change_loopback();
         }
-        let proving = Proving::new(self.tag, proof);
+        let proving = Proving::new(self.tag, proof, self.proving.as_ref(), now);
         let sent = self.engine.send_to_loopback(proving.sequence(), &proving.payload());
         self.proving = Some(proving.sent(sent.is_ok()));
     }
 
     /// Says how far it has come with what was to be proved.
-    fn prove(&mut self) {
+    fn prove(&mut self, now: Mono) {
         let Some(proving) = &mut self.proving else { return };
+        if proving.is_overdue(now) && !self.engine.has_unread_from_loopback() {
+            proving.handle_silence();
+        }
         if let Some(mark) = proving.handle_turn() {
             self.outlet.mark(mark);
             self.flush();
@@ -432,13 +445,18 @@ impl<O: Outlet> Driver<O> {
         }
     }
 
-    /// Whether this host does not even hear itself. Over loopback the answer is there as soon as the request has been sent.
+    /// Whether what this host has answered itself is not heard. Over loopback the answer is there as soon as the request has been sent; where
+    /// none is, it is not we that are deaf.
     fn is_deaf(&mut self, now: Now) -> bool {
         let Some(proving) = &self.proving else { return false };
         if self.hearing.poll_request(now.mono) {
             match self.engine.send_to_loopback(proving.sequence(), &proving.payload()) {
                 Ok(()) => {
                     self.receive();
+                    self.hear_back();
+                    if !self.engine.has_unread_from_loopback() {
+                        self.hearing.handle_silence(now.mono);
+                    }
                 }
                 Err(_) => self.hearing.handle_refusal(now.mono),
             }
@@ -537,8 +555,9 @@ impl<O: Outlet> Driver<O> {
         let grid = self.monitor.grid();
         let look = look.then(|| grid.ceil(now.mono + grid.step() / 2));
         let status = (!self.asked.is_empty() || self.counting.is_some()).then_some(now.mono);
+        let proof = self.proving.as_ref().and_then(|proving| proving.overdue_at(now.mono));
         let sign_of_life = now.mono + TURN_WITHIN;
-        due.into_iter().chain(look).chain(status).fold(sign_of_life, Mono::min)
+        due.into_iter().chain(look).chain(status).chain(proof).fold(sign_of_life, Mono::min)
     }
 
     /// One last look at the sockets, then the end of everything in flight.

@@ -1,12 +1,13 @@
 //! Parts of the program that hang by order, for tests of what happens then.
 //!
-//! `PINGTEST_STALL` names a file. As soon as it holds the name of a part, that part does nothing any more, for ever. Builds without debug
+//! `PINGTEST_STALL` names a file. As soon as it holds the name of a part, that part does nothing any more, for ever; with `slow` in it, each
+//! write to the log takes its time. Builds without debug
 //! assertions do not contain this: what ships has no such switch.
 
 #[cfg(debug_assertions)]
-pub(crate) use ordered::{begin, here, is_ordered};
+pub(crate) use ordered::{begin, here, is_ordered, slow_down};
 #[cfg(not(debug_assertions))]
-pub(crate) use shipped::{begin, here, is_ordered};
+pub(crate) use shipped::{begin, here, is_ordered, slow_down};
 
 /// What may be made to hang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Part {
     Writer,
     /// The main thread.
     Main,
+    /// The log's disk, which does not hang, but takes its time.
+    Slow,
 }
 
 /// What ships never hangs by order.
@@ -29,6 +32,8 @@ mod shipped {
     pub(crate) fn begin() {}
 
     pub(crate) fn here(_: Part) {}
+
+    pub(crate) fn slow_down() {}
 
     pub(crate) fn is_ordered(_: Part) -> bool {
         false
@@ -45,6 +50,8 @@ mod ordered {
 
     /// How often the file is looked for.
     const LOOK_EVERY: Duration = Duration::from_millis(20);
+    /// What a write takes on a slow disk.
+    const SLOW: Duration = Duration::from_millis(20);
 
     /// The part that is to hang, from 1.
     static ORDERED: AtomicU8 = AtomicU8::new(0);
@@ -55,8 +62,9 @@ mod ordered {
         let watch = move || {
             while ORDERED.load(Ordering::Relaxed) == 0 {
                 let word = fs::read_to_string(&path).unwrap_or_default();
-                let named = [Part::Driver, Part::Receive, Part::Writer, Part::Main].into_iter();
-                let part = named.zip(["driver", "receive", "writer", "main"]).find(|(_, name)| word.trim() == *name);
+                let named = [Part::Driver, Part::Receive, Part::Writer, Part::Main, Part::Slow].into_iter();
+                let part =
+                    named.zip(["driver", "receive", "writer", "main", "slow"]).find(|(_, name)| word.trim() == *name);
                 ORDERED.store(part.map_or(0, |(part, _)| number(part)), Ordering::Relaxed);
                 thread::park_timeout(LOOK_EVERY);
             }
@@ -72,6 +80,13 @@ mod ordered {
         }
     }
 
+    /// Takes the time that a write takes on a slow disk, where there is to be one.
+    pub(crate) fn slow_down() {
+        if is_ordered(Part::Slow) {
+            thread::park_timeout(SLOW);
+        }
+    }
+
     /// Whether this part is to hang.
     pub(crate) fn is_ordered(part: Part) -> bool {
         ORDERED.load(Ordering::Relaxed) == number(part)
@@ -83,6 +98,7 @@ mod ordered {
             Part::Receive => 2,
             Part::Writer => 3,
             Part::Main => 4,
+            Part::Slow => 5,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Pulse {
     progress: Arc<Progress>,
     /// The proof asked for last.
     number: u64,
+    /// What the log's disk had answered when it was.
+    steps: u64,
 }
 
 impl Pulse {
@@ -48,7 +50,7 @@ impl Pulse {
             interval
         });
         let progress = Arc::default();
-        Self { feeder, every, looks, is_awaited: false, is_time: false, commands, log, progress, number: 0 }
+        Self { feeder, every, looks, is_awaited: false, is_time: false, commands, log, progress, number: 0, steps: 0 }
     }
 
     /// Waits for the next beat of the pulse, or look for a proof; for ever where there is none. Cancel safe.
@@ -67,7 +69,10 @@ impl Pulse {
             received: self.progress.received(),
             answered: self.progress.answered(),
             refused: self.progress.refused(),
+            silent: self.progress.silent(),
             written: self.log.marked(),
+            // A disk may need longer for a batch of lines than the watchdog has time.
+            writing: if self.log.steps() == self.steps { 0 } else { self.number },
         };
         let (feed, found) = self.feeder.handle_reading(&reading, clock::monotonic());
         found.iter().for_each(tell);
@@ -75,6 +80,7 @@ impl Pulse {
         // A loop that hangs is not to find a heap of orders.
         if std::mem::take(&mut self.is_time) && reading.turned == self.number {
             self.number += 1;
+            self.steps = self.log.steps();
             self.is_awaited = true;
             self.looks.reset();
             let proof = Proof { number: self.number, progress: Arc::clone(&self.progress) };

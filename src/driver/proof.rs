@@ -3,7 +3,8 @@
 //! A proof is a number that goes the way of a line: into the loop, out to this host's loopback, back through the sockets, and behind the
 //! records to the log. Who asks for it, and what follows where it does not arrive, this module does not know.
 //!
-//! Where proofs are asked for, silence is doubted as well: before a loss is judged, something must have been read lately.
+//! Where proofs are asked for, silence is doubted as well: before a loss is judged, something must have been read lately, or nothing be
+//! there to be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::monitor::sample::Message;
 use crate::monitor::time::Mono;
 
-/// Silence that is not doubted: what was in flight for longer found ears that heard.
+/// Silence that is not doubted: what was in flight for longer found ears that heard. Whatever this host answers itself has come by then.
 const HEARS_WITHIN: Duration = Duration::from_millis(100);
 
 /// How far proofs have come, each by the number of the last one. Written by the loop once a turn at most, read by whoever asked.
@@ -22,6 +23,7 @@ pub struct Progress {
     received: AtomicU64,
     answered: AtomicU64,
     refused: AtomicU64,
+    silent: AtomicU64,
 }
 
 impl Progress {
@@ -38,6 +40,11 @@ impl Progress {
     /// This host answered our own request.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Nothing came in after our own request, and nothing waits to be read either.
+    pub fn silent(&self) -> u64 {
+        self.silent.load(Ordering::Relaxed)
     }
 
     /// The kernel would not send our own request.
@@ -69,6 +76,10 @@ pub(super) struct Proving {
     /// Something was read, and not told of.
     heard: Heard,
     told: Heard,
+    /// Since when nothing was heard, in this proof and those before.
+    asked: Mono,
+    /// Whether the answer may still come: there was none, and it was not found that there is none.
+    is_awaited: bool,
 }
 
 /// What came in since the proof began; the later, the more.
@@ -80,8 +91,11 @@ enum Heard {
 }
 
 impl Proving {
-    pub(super) fn new(tag: [u8; Proof::TAG], proof: Proof) -> Self {
-        Self { tag, proof, has_turned: false, heard: Heard::Nothing, told: Heard::Nothing }
+    /// `before` is the proof before this one.
+    pub(super) fn new(tag: [u8; Proof::TAG], proof: Proof, before: Option<&Self>, now: Mono) -> Self {
+        let asked = before.filter(|before| before.heard == Heard::Nothing).map_or(now, |before| before.asked);
+        let (heard, told) = (Heard::Nothing, Heard::Nothing);
+        Self { tag, proof, has_turned: false, heard, told, asked, is_awaited: true }
     }
 
     /// The request's payload.
@@ -102,15 +116,43 @@ impl Proving {
         if !has_left {
             self.proof.progress.refused.store(self.proof.number, Ordering::Relaxed);
         }
-        self
+        Self { is_awaited: has_left, ..self }
     }
 
-    /// A packet was read. Returns whether it belongs to a request of our own, this or an earlier one, and so to no target.
-    pub(super) fn hears(&mut self, message: &Message<'_>) -> bool {
+    /// A packet was read from a socket of targets.
+    pub(super) fn hears_others(&mut self) {
+        self.heard = self.heard.max(Heard::Something);
+    }
+
+    /// A packet was read from the socket for requests of our own: it may be the answer to this or an earlier one.
+    pub(super) fn hears_back(&mut self, message: &Message<'_>) {
         let (Message::EchoReply { payload, .. } | Message::Error { payload, .. }) = message;
         let is_ours = payload.starts_with(&self.tag);
         self.heard = self.heard.max(if is_ours { Heard::Answer } else { Heard::Something });
-        is_ours
+        self.is_awaited &= !is_ours;
+    }
+
+    /// Whether an answer may be there to be read.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited
+    }
+
+    /// Whether the answer would have come, did this host answer itself and did we hear it.
+    pub(super) fn is_overdue(&self, now: Mono) -> bool {
+        self.is_awaited && now - self.asked >= HEARS_WITHIN
+    }
+
+    /// When it will be, if it is not.
+    pub(super) fn overdue_at(&self, now: Mono) -> Option<Mono> {
+        (self.is_awaited && !self.is_overdue(now)).then(|| self.asked + HEARS_WITHIN)
+    }
+
+    /// The answer is overdue, and nothing waits to be read: no more is awaited.
+    pub(super) fn handle_silence(&mut self) {
+        self.is_awaited = false;
+        if self.heard == Heard::Nothing {
+            self.proof.progress.silent.store(self.proof.number, Ordering::Relaxed);
+        }
     }
 
     /// Whether this host has answered.
@@ -159,6 +201,11 @@ impl Hearing {
         self.handle_packets(at, false);
     }
 
+    /// This host was asked, and nothing waits to be read: it is silent itself, and we are not deaf.
+    pub(super) fn handle_silence(&mut self, at: Mono) {
+        self.handle_packets(at, false);
+    }
+
     /// Whether nothing was read for so long that it may be our doing.
     pub(super) fn is_doubtful(&self, now: Mono) -> bool {
         self.answers && now - self.heard >= HEARS_WITHIN
@@ -187,23 +234,25 @@ mod tests {
 
     fn proving(number: u64) -> (Proving, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        (Proving::new(TAG, Proof { number, progress: Arc::clone(&progress) }), progress)
+        (Proving::new(TAG, Proof { number, progress: Arc::clone(&progress) }, None, Mono::default()), progress)
     }
 
     #[test]
     fn the_reply_to_our_own_request_is_known_and_proves_that_packets_are_read() {
         let (mut proving, progress) = proving(3);
         let payload = proving.payload();
-        assert!(proving.hears(&reply(&payload)));
+        proving.hears_back(&reply(&payload));
+        assert!(proving.is_answered() && !proving.is_awaited());
         assert_eq!(proving.handle_turn(), Some(3));
         assert_eq!((progress.turned(), progress.received(), progress.answered()), (3, 3, 3));
     }
 
     #[test]
-    fn a_targets_reply_proves_that_packets_are_read_and_is_left_to_the_target() {
+    fn a_packet_that_is_not_our_own_proves_that_packets_are_read_and_no_more() {
         let (mut proving, progress) = proving(3);
-        assert!(!proving.hears(&reply(&[0; 56])));
-        assert!(!proving.hears(&reply(&[7])), "too short to be known");
+        proving.hears_others();
+        proving.hears_back(&reply(&[7]));
+        assert!(!proving.is_answered() && proving.is_awaited());
         proving.handle_turn();
         assert_eq!((progress.received(), progress.answered()), (3, 0));
     }
@@ -226,6 +275,24 @@ mod tests {
         assert!(hearing.poll_request(ms(5400)));
         hearing.handle_refusal(ms(5400));
         assert!(!hearing.is_doubtful(ms(5400)));
+    }
+
+    #[test]
+    fn an_answer_is_overdue_after_a_while_and_in_a_long_silence_at_once() {
+        let ms = |ms: u64| Mono::from_nanos(ms * 1_000_000);
+        let progress = Arc::new(Progress::default());
+        let proof = |number| Proof { number, progress: Arc::clone(&progress) };
+        let mut proving = Proving::new(TAG, proof(1), None, ms(0)).sent(true);
+        assert!(!proving.is_overdue(ms(99)) && proving.is_overdue(ms(100)));
+        proving.handle_silence();
+        assert!(!proving.is_awaited());
+        assert_eq!((progress.silent(), progress.received()), (1, 0));
+        let mut proving = Proving::new(TAG, proof(2), Some(&proving), ms(5000)).sent(true);
+        assert!(proving.is_overdue(ms(5000)));
+        proving.hears_others();
+        proving.handle_silence();
+        assert_eq!(progress.silent(), 1, "something was heard");
+        assert!(!Proving::new(TAG, proof(3), Some(&proving), ms(9000)).is_overdue(ms(9099)));
     }
 
     #[test]

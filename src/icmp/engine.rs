@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use rustix::event::epoll::{self, CreateFlags};
 use rustix::fd::AsFd;
 
+use super::ident::Idents;
 use super::loopback::Loopback;
 use super::slot::{self, Shared, Slot};
 use super::socket::{Buffers, Kind, OpenError};
@@ -98,23 +99,18 @@ impl Engine {
     /// # Errors
     /// Those of epoll_create1(2): out of descriptors or memory.
     pub fn new(ident: u16) -> io::Result<Self> {
-        let shared = Shared {
+        let mut shared = Shared {
             readiness: Watched::new(epoll::create(CreateFlags::CLOEXEC)?)?,
             armed: true,
-            next_ident: ident,
+            idents: Idents::new(ident),
             buffer: *BUFFER.start(),
             buffers: Buffers::new(MIN_MESSAGE),
             errors: Vec::new(),
             departures: Vec::new(),
             notices: Vec::new(),
         };
-        Ok(Self {
-            slots: Vec::new(),
-            shared,
-            load: Load { rate: 0.0, size: 0 },
-            packet: Vec::new(),
-            loopback: Loopback::default(),
-        })
+        let loopback = Loopback::new(&mut shared.idents);
+        Ok(Self { slots: Vec::new(), shared, load: Load { rate: 0.0, size: 0 }, packet: Vec::new(), loopback })
     }
 
     /// Prepares for a load: the sockets get buffers for it, as far as the system grants them.
@@ -205,8 +201,8 @@ impl Engine {
         sent.map_err(|errno| SendError { errno: errno as i32, text: errno.desc() })
     }
 
-    /// Sends this host an echo request with this payload, through a socket of its own; the reply comes in among the others. The measurement
-    /// does not notice: the socket has no target's identifier, and what leaves through it is not stamped.
+    /// Sends this host an echo request with this payload, through a socket of its own, where [`Self::receive_from_loopback`] finds the reply.
+    /// The measurement does not notice: the socket has no target's identifier, and what leaves through it is not stamped.
     ///
     /// # Errors
     /// What the kernel refused over either protocol.
@@ -244,19 +240,27 @@ impl Engine {
                 drained = emptied;
             }
         }
-        if let Some(socket) = self.loopback.awaited() {
-            let mut has_come = false;
-            slot::receive_from(socket, drained, &mut self.shared, &clock, &mut |batch: &[Incoming<'_>]| {
-                has_come |= !batch.is_empty();
-                handle(batch);
-            });
-            self.loopback.handle_received(has_come);
-        }
         if !self.shared.errors.is_empty() {
             let seen = clock();
             self.shared.errors.drain(..).for_each(|error| handle(&[error.incoming(seen)]));
         }
         drained
+    }
+
+    /// Hands what has come back from this host to `handle`. It is no target's, and a call to each socket: only for who awaits it.
+    pub fn receive_from_loopback(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(&[Incoming<'_>])) {
+        let (now, others) = (clock().stamp(), self.shared.errors.len());
+        for socket in self.loopback.sockets() {
+            slot::receive_from(socket, now, &mut self.shared, &clock, &mut handle);
+        }
+        for error in self.shared.errors.drain(others..) {
+            handle(&[error.incoming(clock())]);
+        }
+    }
+
+    /// Whether something has come back from this host that was not read.
+    pub fn has_unread_from_loopback(&self) -> bool {
+        self.loopback.has_unread()
     }
 
     /// Reports every socket that has dropped something since this was called last.

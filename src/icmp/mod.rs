@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub mod filter;
+mod ident;
 mod loopback;
 mod slot;
 pub mod socket;

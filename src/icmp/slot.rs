@@ -10,6 +10,7 @@ use rustix::fd::AsFd;
 use smallvec::SmallVec;
 
 use super::engine::{Incoming, Notice};
+use super::ident::{Ident, Idents};
 use super::socket::{BATCH, Buffers, Kind, OpenError, Origin, Queue, Received, Socket, TransmitStamps};
 use super::wire::{self, Packet, kind};
 use crate::monitor::sample::{IcmpError, Message};
@@ -36,8 +37,8 @@ pub(super) struct Shared {
     /// All open sockets, for waiting; empty while the loop goes by its own cadence.
     pub(super) readiness: Watched,
     pub(super) armed: bool,
-    /// The identifier of the next socket. Each has one of its own, so that none sees another's replies.
-    pub(super) next_ident: u16,
+    /// Where the sockets' identifiers are from.
+    pub(super) idents: Idents,
     /// Receive buffer to ask for, bytes.
     pub(super) buffer: usize,
     pub(super) buffers: Buffers,
@@ -54,7 +55,7 @@ pub(super) struct Slot {
     key: SocketKey,
     state: State,
     /// The socket before this one: replies to what went out through it still come in through it.
-    former: Option<Socket>,
+    former: Option<Held>,
     /// When it was last tried to open a socket.
     tried: Option<Mono>,
     drops: Drops,
@@ -68,7 +69,14 @@ pub(super) struct Slot {
 enum State {
     Closed,
     Failed(OpenError),
-    Open(Socket),
+    Open(Held),
+}
+
+/// A socket, and its identifier.
+#[derive(Debug)]
+struct Held {
+    socket: Socket,
+    _ident: Ident,
 }
 
 /// Packets dropped for want of room.
@@ -110,14 +118,14 @@ impl Slot {
     /// Opens the socket, unless it is open or was tried less than a second ago.
     pub(super) fn open(&mut self, now: Mono, shared: &mut Shared) -> Result<Kind, OpenError> {
         match &self.state {
-            State::Open(socket) => return Ok(socket.kind()),
+            State::Open(open) => return Ok(open.socket.kind()),
             State::Failed(error) if !self.may_try(now) => return Err(*error),
             State::Failed(_) | State::Closed => {}
         }
         match self.new_socket(now, shared) {
-            Ok(socket) => {
-                let kind = socket.kind();
-                self.install(socket, shared);
+            Ok(open) => {
+                let kind = open.socket.kind();
+                self.install(open, shared);
                 Ok(kind)
             }
             Err(error) => {
@@ -139,7 +147,7 @@ impl Slot {
         now: Mono,
         shared: &mut Shared,
     ) -> Result<(), Errno> {
-        let State::Open(socket) = &self.state else { return Err(Errno::EBADF) };
+        let State::Open(Held { socket, .. }) = &self.state else { return Err(Errno::EBADF) };
         wire::write_echo_request(socket.version(), socket.ident(), probe.sequence, packet);
         let Err(mut errno) = socket.send(packet, probe.addr) else { return Ok(()) };
         read_errors(socket, self.emptied, shared);
@@ -166,11 +174,12 @@ impl Slot {
     /// Tries the packet through a new socket. Only if that sends what the present one could not, it takes its place: the target may
     /// just as well have no route.
     fn replace(&mut self, probe: &Probe, packet: &mut [u8], now: Mono, shared: &mut Shared) -> bool {
-        let Ok(socket) = self.new_socket(now, shared) else { return false };
+        let Ok(open) = self.new_socket(now, shared) else { return false };
+        let socket = &open.socket;
         wire::write_echo_request(socket.version(), socket.ident(), probe.sequence, packet);
         let sent = socket.send(packet, probe.addr).is_ok();
         if sent {
-            self.install(socket, shared);
+            self.install(open, shared);
         }
         sent
     }
@@ -179,11 +188,10 @@ impl Slot {
         self.tried.is_none_or(|tried| now - tried >= TRY_EVERY)
     }
 
-    fn new_socket(&mut self, now: Mono, shared: &mut Shared) -> Result<Socket, OpenError> {
+    fn new_socket(&mut self, now: Mono, shared: &mut Shared) -> Result<Held, OpenError> {
         self.tried = Some(now);
-        let ident = shared.next_ident;
-        shared.next_ident = ident.wrapping_add(1);
-        let opened = Socket::open(&self.key, ident, shared.buffer).and_then(|socket| {
+        let ident = shared.idents.draw();
+        let opened = Socket::open(&self.key, ident.number(), shared.buffer).and_then(|socket| {
             let watched = if shared.armed { watch(&shared.readiness, &socket) } else { Ok(()) };
             // Where there are none to be had, our own reading of the clock must do.
             let _ = socket.set_transmit_stamps(shared.transmit_stamps());
@@ -194,12 +202,12 @@ impl Slot {
             self.announced = Some(error);
             shared.notices.push(Notice::NotOpened(self.key.clone(), error));
         }
-        opened
+        opened.map(|socket| Held { socket, _ident: ident })
     }
 
-    fn install(&mut self, socket: Socket, shared: &mut Shared) {
+    fn install(&mut self, open: Held, shared: &mut Shared) {
         self.drops.counter = 0;
-        self.former = match std::mem::replace(&mut self.state, State::Open(socket)) {
+        self.former = match std::mem::replace(&mut self.state, State::Open(open)) {
             State::Open(former) => Some(former),
             State::Closed | State::Failed(_) => None,
         };
@@ -211,10 +219,10 @@ impl Slot {
     /// The sockets that are open.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
         let open = match &self.state {
-            State::Open(socket) => Some(socket),
+            State::Open(open) => Some(open),
             State::Closed | State::Failed(_) => None,
         };
-        open.into_iter().chain(&self.former)
+        open.into_iter().chain(&self.former).map(|held| &held.socket)
     }
 
     /// Hands out everything that has arrived. Returns a reading of the clock before which all that arrived has been handed out;
@@ -226,9 +234,9 @@ impl Slot {
         handle: &mut impl FnMut(&[Incoming<'_>]),
     ) -> Option<Stamp> {
         if let Some(former) = &self.former {
-            receive_from(former, self.emptied, shared, clock, handle);
+            receive_from(&former.socket, self.emptied, shared, clock, handle);
         }
-        let State::Open(socket) = &self.state else { return None };
+        let State::Open(Held { socket, .. }) = &self.state else { return None };
         let wall = clock().wall;
         match receive_from(socket, self.emptied, shared, clock, handle) {
             Some(emptied) => {
@@ -246,7 +254,7 @@ impl Slot {
 
     /// Whether the socket has dropped something since this was asked last.
     pub(super) fn has_dropped(&mut self, now: Mono, shared: &mut Shared) -> bool {
-        let State::Open(socket) = &self.state else { return false };
+        let State::Open(Held { socket, .. }) = &self.state else { return false };
         let Drops { counter, untold, told } = &mut self.drops;
         let total = socket.drops().unwrap_or(*counter);
         let new = total.wrapping_sub(*counter);

@@ -305,8 +305,8 @@ fn spawn(
     zones: output::Zones,
     notify: Notify,
 ) -> io::Result<JoinHandle<()>> {
-    let losses = Arc::clone(inbox.losses());
-    let desk = output::Desk::new(limits.open_files, losses, zones, notify);
+    let (losses, steps) = (Arc::clone(inbox.losses()), Arc::clone(inbox.steps()));
+    let desk = output::Desk::new(limits.open_files, losses, steps, zones, notify);
     thread::Builder::new().name("log".into()).spawn(move || writer::Thread::new(inbox, sinks, desk).run())
 }
 
@@ -344,8 +344,13 @@ impl Control {
         self.shared.waiting()
     }
 
-    /// The newest mark of [`Queue::mark`] that the thread has come to: all that was handed over before it was written, or given up where
-    /// the disk refused it.
+    /// Calls to the file system that have returned to the thread, whatever they returned: a disk that is slow still answers some.
+    pub fn steps(&self) -> u64 {
+        self.shared.steps()
+    }
+
+    /// The newest mark of [`Queue::mark`] that the thread has come to: all that was handed over before it was written, or put by for a
+    /// later try where the disk refused it.
     pub fn marked(&self) -> u64 {
         self.shared.marked()
     }

@@ -1,4 +1,4 @@
-//! When systemd's watchdog is fed: only where the loop turned, packets were read and the log took its records since the last time. Pure.
+//! When systemd's watchdog is fed: only where the loop turned, no packet was left unread and the log got on since the last time. Pure.
 //!
 //! Never because a target answered, never for want of answers. How far the parts are, it is told; it feeds nothing itself.
 
@@ -9,6 +9,9 @@ use crate::monitor::time::Mono;
 
 /// Looks within the time that systemd gives: one that comes too early, or a packet lost on its way, leaves enough of it.
 const LOOKS: u32 = 6;
+
+/// No time is shorter: what hangs cannot be told from what is on its way within less.
+const SHORTEST: Duration = Duration::from_millis(600);
 
 /// What must get on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,12 @@ pub(crate) struct Reading {
     pub(crate) answered: u64,
     /// The kernel refused to send a request of our own.
     pub(crate) refused: u64,
+    /// Nothing came in after it, and nothing waits to be read: the network's doing, or the firewall's.
+    pub(crate) silent: u64,
     /// The log's thread came to the mark.
     pub(crate) written: u64,
+    /// The log's thread did not come to the mark yet, but wrote, opened or renamed something after the proof had been asked for.
+    pub(crate) writing: u64,
 }
 
 /// What is to be told of a look.
@@ -53,7 +60,7 @@ pub(crate) enum Finding {
     Stalled(Part, Duration),
     /// A part that was said to be stalled goes on.
     GoesOn(Part),
-    /// Nothing can be said of the receive path: this host has never answered itself. It is left out until it does.
+    /// Nothing can be said of the receive path: this host does not answer itself. Told once for as long as it does not.
     Unprovable,
 }
 
@@ -74,8 +81,8 @@ pub(crate) struct Feeder {
     receive: Progress,
     writer: Progress,
     looked: Mono,
-    /// When to say that the receive path cannot be proved, unless that was said.
-    unprovable_at: Option<Mono>,
+    /// This host answered itself.
+    answers: Progress,
 }
 
 /// How a part gets on.
@@ -93,14 +100,15 @@ struct Progress {
 impl Feeder {
     /// `time` is that within which the watchdog must be fed.
     pub(crate) fn new(time: Duration, now: Mono) -> Self {
+        let time = time.max(SHORTEST);
         let progress = |part| Progress { part, newest: 0, fed: 0, at: now, is_told: false };
         let [driver, receive, writer] = [Part::Driver, Part::Receive, Part::Writer].map(progress);
-        Self { time, driver, receive, writer, looked: now, unprovable_at: Some(now + time / 2) }
+        Self { time, driver, receive, writer, looked: now, answers: progress(Part::Receive) }
     }
 
     /// Time between two looks.
     pub(crate) fn every(&self) -> Duration {
-        (self.time / LOOKS).max(Duration::from_millis(1))
+        self.time / LOOKS
     }
 
     /// Looks at how far the parts have come.
@@ -108,26 +116,22 @@ impl Feeder {
         self.forgive(now);
         let mut found = Vec::new();
         let patience = self.time / 2;
-        let must_receive = reading.answered > 0;
         let drives = self.driver.get_on(reading.turned, now, &mut found);
-        self.receive.get_on(reading.received.max(reading.refused), now, &mut found);
-        self.writer.get_on(reading.written, now, &mut found);
+        let silent = reading.silent.max(reading.refused);
+        self.receive.get_on(reading.received.max(silent), now, &mut found);
+        self.answers.get_on(reading.answered, now, &mut Vec::new());
+        self.writer.get_on(reading.written.max(reading.writing), now, &mut found);
         if drives {
             // What the loop does not ask for, nobody else can give.
             self.writer.judge(patience, now, &mut found);
-            if must_receive {
-                self.receive.judge(patience, now, &mut found);
-            }
+            self.receive.judge(patience, now, &mut found);
         }
         self.driver.judge(patience, now, &mut found);
-        if must_receive {
-            self.unprovable_at = None;
-        } else if drives && self.unprovable_at.is_some_and(|at| at <= now) {
-            self.unprovable_at = None;
+        // The proof before the last one, for that may be under way.
+        if drives && silent > reading.answered && silent + 1 >= reading.turned && self.answers.is_late(patience, now) {
             found.push(Finding::Unprovable);
         }
-        let receives = !must_receive || self.receive.is_hungry();
-        if !(self.driver.is_hungry() && receives && self.writer.is_hungry()) {
+        if ![&self.driver, &self.receive, &self.writer].into_iter().all(Progress::is_hungry) {
             return (Feed::NotYet, found);
         }
         for progress in [&mut self.driver, &mut self.receive, &mut self.writer] {
@@ -141,10 +145,9 @@ impl Feeder {
         let late = (now - self.looked).saturating_sub(self.every());
         self.looked = now;
         if late > self.every() {
-            for progress in [&mut self.driver, &mut self.receive, &mut self.writer] {
+            for progress in [&mut self.driver, &mut self.receive, &mut self.writer, &mut self.answers] {
                 progress.at = progress.at + late;
             }
-            self.unprovable_at = self.unprovable_at.map(|at| at + late);
         }
     }
 }
@@ -163,10 +166,14 @@ impl Progress {
     }
 
     fn judge(&mut self, patience: Duration, now: Mono, found: &mut Vec<Finding>) {
-        let silent = now - self.at;
-        if silent >= patience && !std::mem::replace(&mut self.is_told, true) {
-            found.push(Finding::Stalled(self.part, silent));
+        if self.is_late(patience, now) {
+            found.push(Finding::Stalled(self.part, now - self.at));
         }
+    }
+
+    /// Whether it did not get on for so long, and that was not told.
+    fn is_late(&mut self, patience: Duration, now: Mono) -> bool {
+        now - self.at >= patience && !std::mem::replace(&mut self.is_told, true)
     }
 
     /// Whether it got on since the watchdog was fed.
@@ -259,32 +266,56 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_never_answers_itself_is_told_once_and_its_watchdog_is_fed() {
+    fn a_host_that_does_not_answer_itself_is_told_once_each_time_and_its_watchdog_is_fed() {
         let mut world = World::new();
-        let mut found = Vec::new();
-        for _ in 0..10 {
-            let number = world.reading.turned + 1;
-            (world.reading.turned, world.reading.written) = (number, number);
-            world.now = world.now + world.feeder.every();
-            let (feed, more) = world.feeder.handle_reading(&world.reading, world.now);
-            assert_eq!(feed, Feed::Now);
-            found.extend(more);
+        for _ in 0..2 {
+            let mut found = Vec::new();
+            for _ in 0..10 {
+                let number = world.reading.turned + 1;
+                (world.reading.turned, world.reading.written, world.reading.silent) = (number, number, number);
+                world.now = world.now + world.feeder.every();
+                let (feed, more) = world.feeder.handle_reading(&world.reading, world.now);
+                assert_eq!(feed, Feed::Now);
+                found.extend(more);
+            }
+            assert_eq!(found, [Finding::Unprovable]);
+            assert_eq!(world.look(None), (Feed::Now, vec![]));
+            assert_eq!(world.look(Some(Part::Receive)).0, Feed::NotYet, "what waits unread is no silence");
+            assert_eq!(world.look(None).0, Feed::Now);
         }
-        assert_eq!(found, [Finding::Unprovable]);
-        assert_eq!(world.look(None).0, Feed::Now);
-        assert_eq!(world.look(Some(Part::Receive)).0, Feed::NotYet, "from the first answer on it is demanded");
     }
 
     #[test]
     fn what_the_kernel_refuses_to_send_is_held_against_nobody() {
         let mut world = World::new();
         world.look(None);
+        let mut found = Vec::new();
         for _ in 0..10 {
             let number = world.reading.turned + 1;
             (world.reading.turned, world.reading.written, world.reading.refused) = (number, number, number);
             world.now = world.now + world.feeder.every();
-            assert_eq!(world.feeder.handle_reading(&world.reading, world.now), (Feed::Now, vec![]));
+            let (feed, more) = world.feeder.handle_reading(&world.reading, world.now);
+            assert_eq!(feed, Feed::Now);
+            found.extend(more);
         }
+        assert_eq!(found, [Finding::Unprovable]);
+    }
+
+    #[test]
+    fn a_log_that_writes_and_has_not_come_to_the_mark_is_fed_for() {
+        let mut world = World::new();
+        world.look(None);
+        for _ in 0..10 {
+            world.reading.writing = world.reading.turned + 1;
+            assert_eq!(world.look(Some(Part::Writer)), (Feed::Now, vec![]));
+        }
+        assert_eq!(world.look(Some(Part::Writer)).0, Feed::NotYet);
+    }
+
+    #[test]
+    fn a_time_that_is_too_short_for_any_proof_is_looked_at_as_often_as_makes_sense() {
+        let feeder = Feeder::new(Duration::from_micros(1), Mono::from_nanos(0));
+        assert_eq!(feeder.every(), Duration::from_millis(100));
     }
 
     #[test]

@@ -97,6 +97,11 @@ fn start(host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Progr
 /// Likewise, in a directory that has been furnished.
 fn start_in(dir: TempDir, host: &Namespace, config: &str, variables: &[(&str, String)]) -> (Program, Manager) {
     write_config(dir.path(), config);
+    launch(host, dir, variables)
+}
+
+/// Starts it with the configuration that is in this directory.
+fn launch(host: &Namespace, dir: TempDir, variables: &[(&str, String)]) -> (Program, Manager) {
     let manager = Manager::listen(dir.path());
     let address = ("NOTIFY_SOCKET", dir.path().join("notify").display().to_string());
     let mut command = program::command(host, Rights::Root, dir.path());
@@ -409,6 +414,30 @@ fn whichever_part_hangs_the_watchdog_is_fed_no_more_and_the_part_is_named() {
     }
 }
 
+/// A release build has no disk that is slow by order.
+#[cfg(debug_assertions)]
+#[test]
+fn a_log_that_is_slow_and_works_is_fed_for_while_a_batch_of_lines_takes_longer_than_the_watchdog_has() {
+    let Some(host) = Namespace::new() else { return };
+    // With 20 ms a write, one round takes four times three seconds.
+    let targets = (0..600).map(|n| {
+        let (high, low) = (n / 250 + 1, n % 250 + 1);
+        format!("[[target]]\nname = \"t{n}\"\nhost = \"127.0.{high}.{low}\"\n")
+    });
+    let config: String = targets.collect();
+    let dir = program::directory();
+    write_config(dir.path(), &format!("[defaults]\ninterval = \"1s\"\n{config}"));
+    let file = dir.path().join("pingtest.toml");
+    let config = fs::read_to_string(&file).expect("it was written");
+    fs::write(file, config.replace("combined", "per-target")).expect("the directory is ours");
+    let (run, mut manager) = launch(&host, dir, &watchdog());
+    manager.expect_line(0, "READY=1");
+    fs::write(run.dir().join("stall"), "slow").expect("the directory is ours");
+    manager.expect_fed(16);
+    let told = run.text("stderr");
+    assert!(!told.contains("no progress"), "{told}");
+}
+
 #[test]
 fn what_a_receive_path_that_hangs_does_not_hear_is_not_called_lost() {
     let Some(host) = Namespace::new() else { return };
@@ -457,11 +486,29 @@ fn over_which_protocol_a_host_answers_itself_does_not_matter() {
         let (run, mut manager) = start(&host, &UP.replace("127.0.0.1", "10.99.0.9"), &watchdog());
         manager.expect_line(0, "READY=1");
         manager.expect_fed(6);
-        host.nft(&["input iifname lo drop"]);
-        run.wait_for("stderr", "stall, for an answer had come", |text| text.contains("the receive path has made no"));
         assert!(!run.text("stderr").contains("does not answer itself"), "{}", run.text("stderr"));
         stop(run, &mut manager);
     }
+}
+
+#[test]
+fn a_firewall_that_comes_later_is_told_once_each_time_and_starves_no_watchdog() {
+    let Some(host) = Namespace::new() else { return };
+    let (run, mut manager) = start(&host, UP, &watchdog());
+    manager.expect_line(0, "READY=1");
+    for times in 1..3 {
+        manager.expect_fed(3);
+        host.nft(&["input iifname lo meta l4proto { icmp, icmpv6 } drop"]);
+        let said = "does not answer itself over loopback";
+        run.wait_for("stderr", said, |text| text.matches(said).count() == times);
+        manager.expect_fed(8);
+        assert_eq!(run.text("stderr").matches(said).count(), times);
+        host.nft(&[]);
+    }
+    let told = run.text("stderr");
+    assert!(!told.contains("no progress"), "{told}");
+    assert!(run.text("log/pingtest.log").contains("\"lost\""), "what the firewall drops is lost");
+    stop(run, &mut manager);
 }
 
 #[test]

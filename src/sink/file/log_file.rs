@@ -15,10 +15,11 @@ use lru::LruCache;
 use nix::errno::Errno;
 
 use super::directory::{Directory, Inode, inode_of};
-use super::queue::Gap;
+use super::queue::{Gap, Steps};
 use crate::monitor::target::Name;
 use crate::sink::line::{Missing, Renderer};
 use crate::sink::rotation::Begun;
+use crate::stall;
 
 /// Bytes a file's buffer takes before it is written: from here on a larger write(2) costs no less per line.
 pub(super) const MAX_PENDING: usize = 256 * 1024;
@@ -50,6 +51,8 @@ pub(super) struct Access<'a> {
     pub(super) home: Option<&'a Directory>,
     /// Counts looks at what became of the files.
     pub(super) look: u32,
+    /// Counts what the disk has answered.
+    pub(super) steps: &'a Steps,
 }
 
 /// A file of whole lines.
@@ -168,7 +171,7 @@ impl LogFile {
 
     /// Opens the file unless it is, so that what it held before is known.
     pub(super) fn ensure_open(&mut self, access: &mut Access) -> io::Result<()> {
-        access.open.try_get_or_insert(self.id, || self.open(access.home)).map(drop)
+        access.open.try_get_or_insert(self.id, || self.open(access.home, access.steps)).map(drop)
     }
 
     /// Writes what is pending; after an error the lines that were not written whole remain.
@@ -188,7 +191,7 @@ impl LogFile {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let Opened { file, .. } = access.open.try_get_or_insert(self.id, || self.open(access.home))?;
+        let Opened { file, .. } = access.open.try_get_or_insert(self.id, || self.open(access.home, access.steps))?;
         if let Some(path) = self.way.file()
             && self.done > 0
             && !ends_torn(file, path)
@@ -201,7 +204,10 @@ impl LogFile {
         }
         let mut file: &File = file;
         while self.done < self.pending.len() {
-            match file.write(&self.pending[self.done..]) {
+            stall::slow_down();
+            let written = file.write(&self.pending[self.done..]);
+            access.steps.step();
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.done += count;
@@ -233,14 +239,16 @@ impl LogFile {
         }
     }
 
-    fn open(&mut self, home: Option<&Directory>) -> io::Result<Opened> {
+    fn open(&mut self, home: Option<&Directory>, steps: &Steps) -> io::Result<Opened> {
         let path = match &self.way {
             Way::Own(path) | Way::Path(path) => path,
             Way::Stream(stream) => return Ok(Opened { file: stream.try_clone()?, inode: (0, 0) }),
             Way::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
         };
-        home.map_or(Ok(()), Directory::ensure)?;
-        let file = open_append(path)?;
+        home.map_or(Ok(()), Directory::ensure).inspect_err(|_| steps.step())?;
+        let opened = open_append(path);
+        steps.step();
+        let file = opened?;
         if self.done > 0 || !self.checked {
             let torn = ends_torn(&file, path);
             if !(torn && self.done == 0 && matches!(self.way, Way::Own(_)) && cut_torn(&file, path)) {
@@ -428,7 +436,7 @@ mod tests {
             let mut file = LogFile::new(FileId(0, 0), Way::Path(path.clone()), None);
             (file.pending, file.done, file.checked) = (b"second\n".to_vec(), 3, true);
             let open = &mut OpenFiles::unbounded();
-            file.write_out(&mut Access { open, home: None, look: 0 }).unwrap();
+            file.write_out(&mut Access { open, home: None, look: 0, steps: &Steps::default() }).unwrap();
             assert_eq!(fs::read_to_string(path).unwrap(), expected);
         }
     }

@@ -19,7 +19,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::log_file::{Access, FileId, LogFile, MAX_PENDING, OpenFiles, Way, open_append, words};
 use super::own::{Found, Own};
-use super::queue::{Gap, Missed};
+use super::queue::{Gap, Missed, Steps};
 use super::tenants::Tenants;
 use super::{Error, Layout, Losses, Notice, Notify, Output, Place};
 use crate::monitor::record::Record;
@@ -41,21 +41,31 @@ pub(super) struct Desk {
     /// Counts looks at what became of the files.
     pub(super) look: u32,
     losses: Arc<Losses>,
+    pub(super) steps: Arc<Steps>,
     zones: Zones,
     pub(super) notify: Notify,
 }
 
 impl Desk {
-    pub(super) fn new(open_files: NonZeroUsize, losses: Arc<Losses>, zones: Zones, notify: Notify) -> Self {
+    pub(super) fn new(
+        open_files: NonZeroUsize,
+        losses: Arc<Losses>,
+        steps: Arc<Steps>,
+        zones: Zones,
+        notify: Notify,
+    ) -> Self {
         // Built with its capacity at once, the cache would allocate for all the descriptors a system may have.
         let mut open = OpenFiles::unbounded();
         open.resize(open_files);
-        Self { open, kept: 0, look: 1, losses, zones, notify }
+        Self { open, kept: 0, look: 1, losses, steps, zones, notify }
     }
 
     /// Closes every file.
     pub(super) fn close_all(&mut self) {
-        self.open.clear();
+        // One by one: close(2) may wait for a server to take what was written (nfs(5)).
+        while self.open.pop_lru().is_some() {
+            self.steps.step();
+        }
     }
 
     pub(super) fn tell(&self, notice: Notice) {
@@ -266,7 +276,7 @@ impl Sink {
         let is_failing = self.is_failing();
         let found = self.own.as_mut().map_or(Found::Touched, |own| own.look(is_failing));
         if found != Found::AsItWas || thoroughly == Thoroughly::Yes {
-            self.look_at_all(desk);
+            self.look_at_all(found, desk);
         }
         if found == Found::Lost {
             // Opening them anew takes the directory first.
@@ -275,24 +285,28 @@ impl Sink {
         self.relieve(desk);
     }
 
-    fn look_at_all(&mut self, desk: &mut Desk) {
-        let (mut replaced, mut bytes) = (Vec::new(), 0);
+    fn look_at_all(&mut self, found: Found, desk: &mut Desk) {
+        let mut replaced = Vec::new();
         for (index, file) in self.files.iter_mut().enumerate() {
             let before = file.size;
-            let Some(saved) = file.look(&mut desk.open, desk.look) else { continue };
+            let saved = file.look(&mut desk.open, desk.look);
+            desk.steps.step();
+            let Some(saved) = saved else { continue };
             if file.failure.is_some() {
                 desk.kept += saved as usize;
             }
-            bytes += saved;
             if let Some(own) = &self.own {
                 own.live_shrank(before);
             }
-            replaced.push(index);
+            replaced.push((index, saved));
         }
-        let Some(first) = replaced.first() else { return };
+        replaced.iter().for_each(|(index, _)| self.write_file(*index, desk));
+        // What could not be made anew has failed, and that is told.
+        replaced.retain(|(index, _)| found != Found::Lost && self.files[*index].failure.is_none());
+        let Some((first, _)) = replaced.first() else { return };
         let path = self.files[*first].way.path().to_owned();
-        desk.tell(Notice::Replaced { path, files: replaced.len(), saved: bytes });
-        replaced.into_iter().for_each(|index| self.write_file(index, desk));
+        let saved = replaced.iter().map(|(_, saved)| saved).sum();
+        desk.tell(Notice::Replaced { path, files: replaced.len(), saved });
     }
 
     fn close_files(&mut self, desk: &mut Desk) {
@@ -412,7 +426,8 @@ impl Sink {
     /// Finds out what a file held before, when it was begun above all.
     fn learn(&mut self, index: usize, desk: &mut Desk) {
         let (Some(own), file) = (&mut self.own, &mut self.files[index]) else { return };
-        let mut access = Access { open: &mut desk.open, home: Some(own.directory()), look: desk.look };
+        let Desk { open, look, steps, .. } = desk;
+        let mut access = Access { open, home: Some(own.directory()), look: *look, steps };
         // What cannot be opened cannot be written either, and then the operator will hear of it.
         if file.ensure_open(&mut access).is_ok() && !file.learned {
             file.learned = true;
@@ -466,8 +481,8 @@ impl Sink {
             desk.kept -= file.pending.len();
         }
         let written = loop {
-            let mut access =
-                Access { open: &mut desk.open, home: self.own.as_ref().map(Own::directory), look: desk.look };
+            let Desk { open, look, steps, .. } = &mut *desk;
+            let mut access = Access { open, home: self.own.as_ref().map(Own::directory), look: *look, steps };
             match file.write(&mut self.renderer, &mut access) {
                 // Old lines are given up before new ones.
                 Err(error) if self.own.as_mut().is_some_and(|own| own.made_room(&error, file, desk)) => {}
@@ -578,6 +593,6 @@ mod tests {
     }
 
     fn desk(notify: impl Fn(Notice) + Send + Sync + 'static) -> Desk {
-        Desk::new(NonZeroUsize::MIN, Arc::default(), Box::new(|_| None), Arc::new(notify))
+        Desk::new(NonZeroUsize::MIN, Arc::default(), Arc::default(), Box::new(|_| None), Arc::new(notify))
     }
 }

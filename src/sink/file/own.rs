@@ -139,10 +139,12 @@ impl Own {
     pub(super) fn rotate(&mut self, file: &mut LogFile, desk: &mut Desk) {
         let Some(begun) = file.begun else { return };
         let mut rotated = self.try_rotate(file, begun, desk);
+        desk.steps.step();
         if let Err(error) = &rotated
             && self.made_room(error, file, desk)
         {
             rotated = self.try_rotate(file, begun, desk);
+            desk.steps.step();
         }
         match rotated {
             Ok(path) => {

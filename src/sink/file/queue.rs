@@ -74,8 +74,11 @@ impl Gap {
 pub(super) struct Shared {
     /// Records sent and not yet rendered.
     waiting: AtomicUsize,
-    /// The newest mark before which all was written or given up.
+    /// Records sent of which no line was written or put by yet.
+    unwritten: AtomicUsize,
+    /// The newest mark before which all was written, or put by for a later try.
     marked: AtomicU64,
+    steps: Arc<Steps>,
     reopen: AtomicBool,
     written: AtomicBool,
     /// What the driver could not send any more when it let go.
@@ -83,9 +86,38 @@ pub(super) struct Shared {
     losses: Arc<Losses>,
 }
 
+/// Counts what the writer has asked of the disk and got an answer to, whatever that was: one that is slow still gets on.
+#[derive(Debug, Default)]
+pub(super) struct Steps(AtomicU64);
+
+impl Steps {
+    /// A call to the file system has returned.
+    pub(super) fn step(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Shared {
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.count()
+    }
+
     pub(super) fn ask_to_reopen(&self) {
         self.reopen.store(true, Ordering::Release);
+    }
+
+    fn sent(&self, count: usize) {
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        self.unwritten.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn not_sent(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.unwritten.fetch_sub(count, Ordering::Relaxed);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -137,7 +169,7 @@ pub struct Queue {
     spare: Vec<Record>,
     missed: BTreeMap<Name, Gap>,
     mark: Option<u64>,
-    /// Records handed over so far, and those of them that the writer had taken when it was looked last.
+    /// Records handed over so far, and those of them that the writer was done with when it was looked last.
     sent: usize,
     taken: usize,
 }
@@ -169,21 +201,22 @@ impl Queue {
         let batch = Batch { records: mem::replace(&mut self.batch, spare), missed, mark: self.mark.take() };
         let count = batch.records.len();
         // Counted before it is sent: the writer may be done with it before `try_send` returns.
-        self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        self.shared.sent(count);
         self.sent = self.sent.wrapping_add(count);
         if let Err(error) = self.messages.try_send(Message::Batch(batch)) {
-            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.shared.not_sent(count);
             self.sent = self.sent.wrapping_sub(count);
             self.take_back(error);
         }
         self.batch.is_empty() && self.missed.is_empty() && self.mark.is_none()
     }
 
-    /// Whether the writer has taken something since this was asked last, or all there was: one that hangs does not.
+    /// Whether the writer is done with something since this was asked last, or with all there was: one that hangs in write(2) has taken
+    /// records of which no file has a line.
     pub fn is_taken_from(&mut self) -> bool {
-        let waiting = self.shared.waiting();
-        let taken = self.sent.wrapping_sub(waiting);
-        mem::replace(&mut self.taken, taken) != taken || waiting == 0
+        let unwritten = self.shared.unwritten.load(Ordering::Relaxed);
+        let taken = self.sent.wrapping_sub(unwritten);
+        mem::replace(&mut self.taken, taken) != taken || unwritten == 0
     }
 
     pub(super) fn messages(&self) -> Weak<SyncSender<Message>> {
@@ -270,7 +303,7 @@ impl Inbox {
     pub(super) fn leftover(&self) -> Batch {
         let mut leftover = self.shared.leftover.lock().unwrap_or_else(PoisonError::into_inner);
         // It was never counted as sent, and will be counted as rendered.
-        self.shared.waiting.fetch_add(leftover.records.len(), Ordering::Relaxed);
+        self.shared.sent(leftover.records.len());
         mem::take(&mut leftover)
     }
 
@@ -287,7 +320,12 @@ impl Inbox {
         self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// All that came before this mark was written or given up.
+    /// Of so many records the lines are written, or put by for a later try.
+    pub(super) fn written(&self, count: usize) {
+        self.shared.unwritten.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// All that came before this mark was written, or put by for a later try.
     pub(super) fn reached(&self, mark: u64) {
         self.shared.marked.store(mark, Ordering::Relaxed);
     }
@@ -304,5 +342,9 @@ impl Inbox {
 
     pub(super) fn losses(&self) -> &Arc<Losses> {
         &self.shared.losses
+    }
+
+    pub(super) fn steps(&self) -> &Arc<Steps> {
+        &self.shared.steps
     }
 }

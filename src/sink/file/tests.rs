@@ -176,12 +176,15 @@ fn a_writer_that_takes_nothing_is_told_from_one_that_does_or_has_nothing_to_do()
     hand_over(&mut queue);
     hand_over(&mut queue);
     assert!(!queue.is_taken_from());
-    inbox.rendered(1);
+    inbox.rendered(2);
+    assert!(!queue.is_taken_from(), "rendered is not written");
+    inbox.written(1);
     assert!(queue.is_taken_from(), "one of two");
     assert!(!queue.is_taken_from());
     hand_over(&mut queue);
     assert!(!queue.is_taken_from(), "what is added is not taken");
-    inbox.rendered(2);
+    inbox.rendered(1);
+    inbox.written(2);
     assert!(queue.is_taken_from() && queue.is_taken_from());
 }
 
@@ -280,8 +283,8 @@ fn lines_are_kept_within_bounds_until_they_can_be_written() {
     fs::remove_file(&link).unwrap();
     symlink(&file, &link).unwrap();
     log.control.reopen();
-    assert_eq!(log.notice(), format!("Replaced {}: 0", link.display()));
     let recovered = log.notice();
+    assert_eq!(log.notice(), format!("Replaced {}: 0", link.display()), "only what is written is there anew");
     let lost = losses.write_failed();
     assert_eq!(recovered, format!("Recovered {}: {lost}", dir.path().display()));
     log.write([reply("web", 400_000)]);

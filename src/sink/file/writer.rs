@@ -26,6 +26,8 @@ pub(super) struct Thread {
     desk: Desk,
     /// Records taken and not yet rendered.
     taken: Vec<Record>,
+    /// How many were rendered and not yet written.
+    rendered: usize,
     /// Stands behind what was taken.
     mark: Option<u64>,
     /// When to try again to write what failed.
@@ -36,7 +38,16 @@ pub(super) struct Thread {
 
 impl Thread {
     pub(super) fn new(inbox: Inbox, sinks: Vec<Sink>, desk: Desk) -> Self {
-        Self { inbox, sinks, desk, taken: Vec::new(), mark: None, retry_at: None, look_at: now() + LOOK_EVERY }
+        Self {
+            inbox,
+            sinks,
+            desk,
+            taken: Vec::new(),
+            rendered: 0,
+            mark: None,
+            retry_at: None,
+            look_at: now() + LOOK_EVERY,
+        }
     }
 
     /// Works until the driver's end of the queue is gone and all is written.
@@ -123,6 +134,7 @@ impl Thread {
             self.taken.iter().for_each(|record| sink.record(record, &mut self.desk));
         }
         self.inbox.rendered(self.taken.len());
+        self.rendered += self.taken.len();
         self.taken.clear();
         self.taken.shrink_to(DRAIN);
     }
@@ -130,6 +142,7 @@ impl Thread {
     fn write(&mut self) {
         self.render();
         self.sinks.iter_mut().for_each(|sink| sink.write(&mut self.desk));
+        self.inbox.written(std::mem::take(&mut self.rendered));
     }
 
     fn reopen(&mut self) {

@@ -1,6 +1,7 @@
 //! Files that are rotated, packed, deleted, taken away by somebody else and given up for want of room.
 
 use chrono::{DateTime, Local, TimeZone};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
 use crate::monitor::time::Wall;
@@ -201,6 +202,33 @@ fn a_deleted_file_is_made_anew_with_what_was_written_to_it_since() {
     let seqs = seqs(&path);
     assert!(seqs.ends_with(&[2, 3]), "{seqs:?}");
     drop(deleted);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_anew_is_not_said_to_be_and_is_written_to_once_somebody_makes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, other) = (dir.path().join("logs"), dir.path().join("other"));
+    let mut log = Log::start(&[kept(&logs, DAILY)], limits(8, 1000));
+    log.write([reply("web", 1)]);
+    log.expect_lines(&logs.join("web.log"), 1);
+    fs::write(&other, "").unwrap();
+    renameat_with(CWD, &logs, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+    fs::remove_dir_all(&other).unwrap();
+    let mut seq = 1;
+    let mut told = None;
+    wait(|| {
+        seq += 1;
+        log.write([reply("web", seq)]);
+        told = log.notices.try_recv().ok();
+        told.is_some()
+    });
+    assert!(told.as_ref().is_some_and(|told| told.starts_with("Failed ")), "{told:?}");
+    fs::remove_file(&logs).unwrap();
+    fs::create_dir_all(&logs).unwrap();
+    assert_eq!(log.notice(), format!("Recovered {}: 0", logs.display()));
+    log.write([reply("web", seq + 1)]);
+    assert_eq!(log.stop(), [""; 0]);
+    assert!(seqs(&logs.join("web.log")).ends_with(&[seq, seq + 1]));
 }
 
 #[test]
