@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -68,17 +69,31 @@ pub enum Error {
          - let its group use datagram ICMP sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
     )]
     NotPermitted(OpenError),
+    /// There is neither kind of ICMP socket, of either version.
+    #[error(
+        "neither IPv4 nor IPv6 can be used here ({0}): the kernel lacks them, or RestrictAddressFamilies= of the unit leaves out both \
+         AF_INET and AF_INET6"
+    )]
+    NoProtocol(OpenError),
     /// A socket option of the configuration needs a right that is missing.
     #[error(
         "not allowed to set an option of the configuration, {0}; a mark needs CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17)"
     )]
     OptionNotPermitted(OpenError),
     /// The system gives no thread, timer, descriptor or random number.
-    #[error("{0}")]
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     System(#[from] io::Error),
     /// A part of the program ended without a word, or does not end: a bug.
     #[error("the {0} thread died or hangs; please report this as a bug")]
     Died(&'static str),
+}
+
+/// What to do about it, for whoever is told of it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "; raise the limit on open files: LimitNOFILE= in the unit, ulimit -n in a shell",
+        Some(_) | None => "",
+    }
 }
 
 /// Runs the daemon until it is told to stop. Diagnostics go on until it returns: what it returns, nobody has been told.
