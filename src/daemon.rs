@@ -109,7 +109,7 @@ pub fn run(config: &Path) -> Result<(), Error> {
         let notifier =
             Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;
         let path = config.to_owned();
-        let (settings, file) = match begun(&mut signals.stop, move || read(&path)).await? {
+        let (settings, file) = match begun(&mut signals.stop, &notifier, move || read(&path)).await? {
             Begun::All(read) => read,
             Begun::Stopped(signal, _) => {
                 notifier.stopping(&stopping_on(signal));
@@ -117,7 +117,7 @@ pub fn run(config: &Path) -> Result<(), Error> {
             }
         };
         let _diagnostics = logging::start(settings.diagnostics.level, file);
-        match begun(&mut signals.stop, || Started::new(settings)).await? {
+        match begun(&mut signals.stop, &notifier, || Started::new(settings)).await? {
             Begun::All(started) => Daemon::new(config, started, signals, notifier).run().await,
             Begun::Stopped(signal, start) => {
                 info!(PINGTEST_EVENT = event::STOPPING, "stopping on {signal}, before the start was over");
@@ -146,17 +146,23 @@ enum Begun<T> {
     Stopped(&'static str, JoinHandle<Result<T, Error>>),
 }
 
-/// Does a part of the start on a thread that may hang, on a disk say, and listens for an order to stop meanwhile.
+/// Does a part of the start on a thread that may hang, on a disk say, and listens for an order to stop meanwhile. Where it fails, the
+/// service manager hears why.
 async fn begun<T: Send + 'static>(
     stop: &mut StopSignals,
+    notifier: &Notifier,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<Begun<T>, Error> {
     let mut work = tokio::task::spawn_blocking(work);
-    tokio::select! {
+    let done = tokio::select! {
         biased;
-        done = &mut work => done.unwrap_or(Err(Error::Died("starting"))).map(Begun::All),
-        signal = stop.recv() => Ok(Begun::Stopped(signal, work)),
+        done = &mut work => done.unwrap_or(Err(Error::Died("starting"))),
+        signal = stop.recv() => return Ok(Begun::Stopped(signal, work)),
+    };
+    if let Err(error) = &done {
+        notifier.failed(&format!("not started: {}", error.to_string().lines().next().unwrap_or_default()));
     }
+    done.map(Begun::All)
 }
 
 /// Ends a start that was under way. One that is over in a moment may have sent probes, which the log is to tell of.
