@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -105,6 +106,8 @@ pub fn run(config: &Path) -> Result<(), Error> {
     let ended = runtime.block_on(async {
         // Before anything takes time: a reload asked for meanwhile must not kill.
         let mut signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        // Caught once, it never kills: a limit on the size of files is an error of write(2) then, as a full disk is.
+        signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         stall::begin();
         let notifier =
             Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;
