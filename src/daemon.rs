@@ -107,7 +107,7 @@ pub fn run(config: &Path) -> Result<(), Error> {
         // Before anything takes time: a reload asked for meanwhile must not kill.
         let mut signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
         // Caught once, it never kills: a limit on the size of files is an error of write(2) then, as a full disk is.
-        signal(SignalKind::from_raw(libc::SIGXFSZ))?;
+        let _too_large = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         stall::begin();
         let notifier =
             Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;

@@ -53,7 +53,7 @@ pub(super) enum Sign {
     OfLife,
     OfEnd,
     /// It stops, and nobody knows that the log has all its lines: it ends as one that is killed.
-    OfCut,
+    Cut,
 }
 
 /// Pages given back to the system at a time, so that it takes no longer than some milliseconds.

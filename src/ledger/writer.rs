@@ -302,7 +302,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         let now = (self.clock)();
         let (until, sign) = match lines {
             Lines::Written => (now, Sign::OfEnd),
-            Lines::Unknown => (inbox.turned(now), Sign::OfCut),
+            Lines::Unknown => (inbox.turned(now), Sign::Cut),
         };
         self.roster.end(|target, count| self.minutes.add(minute_of(now), target, count));
         self.reopen_in = 0;
