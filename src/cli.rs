@@ -344,7 +344,7 @@ fn failed(error: &Error) -> ExitCode {
     complain(&error.to_string());
     ExitCode::from(match error {
         Error::Config(_) | Error::Log(_) | Error::Diagnostics(_) => exit::CONFIG,
-        Error::NotPermitted(_) | Error::OptionNotPermitted(_) => exit::NOT_PERMITTED,
+        Error::NotPermitted(_) | Error::NoProtocol(_) | Error::OptionNotPermitted(_) => exit::NOT_PERMITTED,
         Error::System(_) | Error::Died(_) => exit::SOFTWARE,
     })
 }

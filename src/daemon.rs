@@ -15,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::libc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -69,17 +71,31 @@ pub enum Error {
          - let its group use datagram ICMP sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
     )]
     NotPermitted(OpenError),
+    /// There is neither kind of ICMP socket, of either version.
+    #[error(
+        "neither IPv4 nor IPv6 can be used here ({0}): the kernel lacks them, or RestrictAddressFamilies= of the unit leaves out both \
+         AF_INET and AF_INET6"
+    )]
+    NoProtocol(OpenError),
     /// A socket option of the configuration needs a right that is missing.
     #[error(
         "not allowed to set an option of the configuration, {0}; a mark needs CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17)"
     )]
     OptionNotPermitted(OpenError),
     /// The system gives no thread, timer, descriptor or random number.
-    #[error("{0}")]
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     System(#[from] io::Error),
     /// A part of the program ended without a word, or does not end: a bug.
     #[error("the {0} thread died or hangs; please report this as a bug")]
     Died(&'static str),
+}
+
+/// What to do about it, for whoever is told of it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "; raise the limit on open files: LimitNOFILE= in the unit, ulimit -n in a shell",
+        Some(_) | None => "",
+    }
 }
 
 /// Runs the daemon until it is told to stop. Diagnostics go on until it returns: what it returns, nobody has been told.
@@ -91,11 +107,13 @@ pub fn run(config: &Path) -> Result<(), Error> {
     let ended = runtime.block_on(async {
         // Before anything takes time: a reload asked for meanwhile must not kill.
         let mut signals = Signals { hang_up: signal(SignalKind::hangup())?, stop: StopSignals::new()? };
+        // Caught once, it never kills: a limit on the size of files is an error of write(2) then, as a full disk is.
+        let _too_large = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         stall::begin();
         let notifier =
             Notifier::from_environment(|error| warn!("the service manager cannot be told how it is: {error}"))?;
         let path = config.to_owned();
-        let (settings, file) = match begun(&mut signals.stop, move || read(&path)).await? {
+        let (settings, file) = match begun(&mut signals.stop, &notifier, move || read(&path)).await? {
             Begun::All(read) => read,
             Begun::Stopped(signal, _) => {
                 notifier.stopping(&stopping_on(signal));
@@ -103,7 +121,7 @@ pub fn run(config: &Path) -> Result<(), Error> {
             }
         };
         let _diagnostics = logging::start(settings.diagnostics.level, file);
-        match begun(&mut signals.stop, || Started::new(settings)).await? {
+        match begun(&mut signals.stop, &notifier, || Started::new(settings)).await? {
             Begun::All(started) => Daemon::new(config, started, signals, notifier).run().await,
             Begun::Stopped(signal, start) => {
                 info!(PINGTEST_EVENT = event::STOPPING, "stopping on {signal}, before the start was over");
@@ -132,17 +150,23 @@ enum Begun<T> {
     Stopped(&'static str, JoinHandle<Result<T, Error>>),
 }
 
-/// Does a part of the start on a thread that may hang, on a disk say, and listens for an order to stop meanwhile.
+/// Does a part of the start on a thread that may hang, on a disk say, and listens for an order to stop meanwhile. Where it fails, the
+/// service manager hears why.
 async fn begun<T: Send + 'static>(
     stop: &mut StopSignals,
+    notifier: &Notifier,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<Begun<T>, Error> {
     let mut work = tokio::task::spawn_blocking(work);
-    tokio::select! {
+    let done = tokio::select! {
         biased;
-        done = &mut work => done.unwrap_or(Err(Error::Died("starting"))).map(Begun::All),
-        signal = stop.recv() => Ok(Begun::Stopped(signal, work)),
+        done = &mut work => done.unwrap_or(Err(Error::Died("starting"))),
+        signal = stop.recv() => return Ok(Begun::Stopped(signal, work)),
+    };
+    if let Err(error) = &done {
+        notifier.failed(&format!("not started: {}", error.to_string().lines().next().unwrap_or_default()));
     }
+    done.map(Begun::All)
 }
 
 /// Ends a start that was under way. One that is over in a moment may have sent probes, which the log is to tell of.

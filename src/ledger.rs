@@ -112,8 +112,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the ledger, in the calling thread, and starts its own. One that another process holds is waited for, two seconds at most. A
-    /// ledger that cannot be opened is told of, and tried again every ten seconds; what was open in it then has an end that nobody saw. Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day; `notify` is
-    /// called by both threads.
+    /// ledger that cannot be opened is told of, and tried again every ten seconds; what was open in it then has an end that nobody saw. Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day, and `is_logged` at the end whether the log has the line of every record: where it has
+    /// not, what came since the last [`Queue::turned`] counts as not measured. `notify` is called by both threads.
     ///
     /// # Errors
     /// Where no thread can be had (pthread_create(3)).
@@ -121,12 +121,13 @@ impl Ledger {
         settings: Settings,
         configured: &[Label],
         clock: impl Fn() -> Wall + Send + 'static,
+        is_logged: impl Fn() -> bool + Send + 'static,
         notify: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, inbox) = queue::new();
         let mut thread = writer::Thread::new(settings, clock, notify);
         let carried = thread.begin(configured, PATIENCE);
-        let thread = thread::Builder::new().name("ledger".into()).spawn(move || thread.run(inbox))?;
+        let thread = thread::Builder::new().name("ledger".into()).spawn(move || thread.run(inbox, is_logged))?;
         Ok(Self { queue, carried, thread })
     }
 }

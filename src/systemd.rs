@@ -52,6 +52,12 @@ impl Notifier {
         self.post(Kind::Change, &states);
     }
 
+    /// The start has come to nothing, for this reason.
+    pub(crate) fn failed(&self, status: &str) {
+        self.0.iter().for_each(Mailbox::end_start);
+        self.status(status);
+    }
+
     /// How the program is.
     pub(crate) fn status(&self, status: &str) {
         self.post(Kind::Status, &[NotifyState::Status(&words::in_one_line(status))]);

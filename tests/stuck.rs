@@ -76,6 +76,25 @@ fn a_daemon_whose_standard_error_is_stuck_reloads_and_stops() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_kills_nobody() {
+    const LIMIT: u64 = 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let told = dir.path().join("stderr");
+    let mut child = daemon(dir.path(), File::create(&told).unwrap().into());
+    let is_told = || fs::read_to_string(&told).unwrap().contains("File too large");
+    let limit = format!("--fsize={LIMIT}");
+    let limited = Command::new("prlimit").args(["--pid", &child.id().to_string(), &limit]).status().unwrap();
+    assert!(limited.success());
+    let start = Instant::now();
+    while !is_told() && child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it does not go on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(ends(&mut child).code(), Some(0));
+}
+
+#[test]
 fn sockets_whose_options_nobody_uses_any_more_are_closed() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = daemon(dir.path(), Stdio::null());

@@ -135,7 +135,7 @@ impl Parts {
         let tap = match tap {
             Tap::Ping(see) => Open::Ping(see),
             Tap::Daemon { ledger: wanted, hooks: told } => {
-                let opened = open_ledger(&wanted, &targets, &notices)?;
+                let opened = open_ledger(&wanted, &targets, writer.control.clone(), &notices)?;
                 let queue = opened.map(|opened| {
                     (carried, ledger) = (opened.carried, Some(opened.thread));
                     opened.queue
@@ -258,12 +258,14 @@ fn telling<T>(notices: &Sender<Told>, told: fn(T) -> Told) -> impl Fn(T) + Send 
 fn open_ledger(
     wanted: &config::Ledger,
     targets: &[Arc<Target>],
+    log: Control,
     notices: &Sender<Told>,
 ) -> Result<Option<Ledger>, Error> {
     let Some(path) = wanted.path.clone() else { return Ok(None) };
     let settings = ledger::Settings { path, keep_minutes: wanted.keep_minutes, version: env!("CARGO_PKG_VERSION") };
     let configured: Vec<_> = targets.iter().map(|target| target.label()).collect();
-    let opened = Ledger::spawn(settings, &configured, || clock::now().wall, telling(notices, Told::Ledger))?;
+    let (clock, is_logged) = (|| clock::now().wall, move || log.is_written());
+    let opened = Ledger::spawn(settings, &configured, clock, is_logged, telling(notices, Told::Ledger))?;
     Ok(Some(opened))
 }
 

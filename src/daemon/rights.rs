@@ -18,14 +18,12 @@ use crate::sink::file;
 /// missing otherwise, an interface or an address, may come later. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// [`Error::NotPermitted`] and [`Error::OptionNotPermitted`].
+/// [`Error::NotPermitted`], [`Error::NoProtocol`] and [`Error::OptionNotPermitted`]; [`Error::System`] where there is no descriptor left.
 pub(crate) fn permitted(targets: &[Arc<Target>]) -> Result<&'static str, Error> {
     let plain = [IpVersion::V4, IpVersion::V6]
         .map(|version| open(SocketKey { version, options: Default::default(), variant: 0 }));
-    if let Some(error) = plain.iter().filter_map(|opened| opened.as_ref().err()).find(|error| is_denial(error))
-        && plain.iter().all(Result::is_err)
-    {
-        return Err(Error::NotPermitted(*error));
+    if let [Err(v4), Err(v6)] = plain {
+        hopeless([v4, v6])?;
     }
     let mut options: Vec<_> = targets.iter().map(|target| &target.options).collect();
     options.sort();
@@ -42,6 +40,20 @@ pub(crate) fn permitted(targets: &[Arc<Target>]) -> Result<&'static str, Error> 
         Some(Kind::Raw) => "raw",
         Some(Kind::Datagram) | None => "datagram",
     })
+}
+
+/// What keeps either version from a socket, unless it may pass.
+fn hopeless(errors: [OpenError; 2]) -> Result<(), Error> {
+    if let Some(error) = errors.into_iter().find(is_denial) {
+        return Err(Error::NotPermitted(error));
+    }
+    if errors.iter().all(|error| matches!(error.errno, Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT)) {
+        return Err(Error::NoProtocol(errors[0]));
+    }
+    match errors.iter().find(|error| matches!(error.errno, Errno::EMFILE | Errno::ENFILE)) {
+        Some(error) => Err(Error::System(error.errno.into())),
+        None => Ok(()),
+    }
 }
 
 fn open(key: SocketKey) -> Result<Kind, OpenError> {
@@ -75,4 +87,32 @@ fn appendable(path: &Path) -> Result<(), Error> {
         logging::open(path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_both_versions_from_a_socket_for_good_is_told_and_what_may_pass_is_not() {
+        let told = |errnos: [Errno; 2]| {
+            let opened = hopeless(errnos.map(|errno| OpenError { step: "socket", errno }));
+            opened.map_err(|error| error.to_string().split(' ').take(4).collect::<Vec<_>>().join(" "))
+        };
+        let neither = Err("neither IPv4 nor IPv6".to_owned());
+        let denied = Err("not allowed to open".to_owned());
+        assert_eq!(told([Errno::EAFNOSUPPORT; 2]), neither);
+        assert_eq!(told([Errno::EPROTONOSUPPORT, Errno::EAFNOSUPPORT]), neither);
+        assert_eq!(told([Errno::EAFNOSUPPORT, Errno::EPERM]), denied);
+        assert_eq!(told([Errno::EACCES, Errno::EPERM]), denied);
+        assert_eq!(told([Errno::EMFILE; 2]), Err("Too many open files".to_owned()));
+        assert_eq!(told([Errno::ENOBUFS, Errno::EAFNOSUPPORT]), Ok(()));
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_names_the_limit() {
+        let told = Error::System(Errno::EMFILE.into()).to_string();
+        assert!(told.contains("LimitNOFILE=") && told.contains("ulimit -n"), "{told}");
+        assert!(!Error::System(Errno::ENOMEM.into()).to_string().contains("limit"));
+    }
 }

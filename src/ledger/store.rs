@@ -52,6 +52,8 @@ pub(super) struct Second<'a> {
 pub(super) enum Sign {
     OfLife,
     OfEnd,
+    /// It stops, and nobody knows that the log has all its lines: it ends as one that is killed.
+    Cut,
 }
 
 /// Pages given back to the system at a time, so that it takes no longer than some milliseconds.

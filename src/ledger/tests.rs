@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::history::{History, Span, TargetHistory};
 use super::queue::{self, Inbox, Queue};
 use super::schema::beside;
-use super::writer::Thread;
+use super::writer::{Lines, Thread};
 use super::*;
 use crate::monitor::finding::{Finding, FirstReply, Gap, What};
 use crate::monitor::outage::{Bound, Carried, Cause, Ending, Outage, State};
@@ -158,10 +158,14 @@ impl Life {
         self.thread.turn(&self.inbox);
     }
 
-    fn end(mut self, second: i64) {
+    fn end(self, second: i64) {
+        self.end_with(second, Lines::Written);
+    }
+
+    fn end_with(mut self, second: i64, lines: Lines) {
         self.clock.set(at(second));
         self.queue.flush();
-        self.thread.end(&self.inbox);
+        self.thread.end(&self.inbox, lines);
     }
 
     /// Leaves the file as it is, as a process does that is killed, in another place.
@@ -324,6 +328,21 @@ fn how_and_when_a_process_ended_is_known_of_each_target_it_watched() {
     // Killed again before anything was written.
     drop(bench.begin(30, &["a"]));
     assert_eq!(known(&bench.begin(40, &["a"])), [(at(25), Ending::Abrupt)]);
+}
+
+#[test]
+fn what_the_log_has_no_line_of_at_the_end_is_not_said_to_be_measured() {
+    let bench = Bench::new();
+    let ends = [(0, Lines::Unknown, (at(4), Ending::Abrupt)), (100, Lines::Written, (at(108), Ending::Clean))];
+    for (second, lines, expected) in ends {
+        let mut life = bench.begin(second, &["web"]);
+        life.watched(second, &["web"]);
+        life.queue.turned(at(second + 4));
+        life.turn(second + 6);
+        life.end_with(second + 8, lines);
+        let known = bench.begin(second + 60, &["web"]).carried;
+        assert_eq!((known[0].until, known[0].ending), expected, "{lines:?}");
+    }
 }
 
 #[test]
@@ -848,7 +867,7 @@ fn the_thread_writes_all_it_was_given_before_it_ends() {
     let notices = Arc::new(std::sync::Mutex::new(Vec::new()));
     let ear = Arc::clone(&notices);
     let notify = move |notice: Notice| ear.lock().unwrap().push(format!("{notice:?}"));
-    let mut ledger = Ledger::spawn(settings, &[label("a", "host")], || at(70), notify).unwrap();
+    let mut ledger = Ledger::spawn(settings, &[label("a", "host")], || at(70), || true, notify).unwrap();
     ledger.queue.finding(finding(0, "a", What::Watched));
     (0..1000).for_each(|seq| ledger.queue.record(&reply(seq / 20, "a", seq as u64 + 1, 500)));
     drop(ledger.queue);
@@ -1011,7 +1030,7 @@ fn a_ledger_that_another_process_is_about_to_let_go_of_is_waited_for() {
     let (ready, go) = std::sync::mpsc::channel();
     let started = std::thread::spawn(move || {
         ready.send(()).unwrap();
-        Ledger::spawn(settings, &[label("a", "host")], || at(12), |_| {}).unwrap().carried
+        Ledger::spawn(settings, &[label("a", "host")], || at(12), || true, |_| {}).unwrap().carried
     });
     go.recv().unwrap();
     drop(lock);

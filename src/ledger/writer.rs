@@ -25,6 +25,10 @@ use crate::monitor::time::Wall;
 const EVERY: Duration = Duration::from_millis(900);
 /// Time until a ledger that another process holds is tried again at the start.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// How long the end waits for the log's: less than the ledger itself is waited for.
+const LOG_ENDS_WITHIN: Duration = Duration::from_millis(500);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Writings that pass until a ledger that could not be opened is tried again: ten seconds.
 const REOPEN_AFTER: u32 = 11;
 /// Outages that last whose losses are written at a time: where more last, each has its turn.
@@ -121,7 +125,8 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     }
 
     /// Works until the driver's end of the queue is gone and all is written.
-    pub(super) fn run(mut self, inbox: Inbox) {
+    /// `is_logged` says then whether the log has every line: it ends at the same time, and is waited for a while.
+    pub(super) fn run(mut self, inbox: Inbox, is_logged: impl Fn() -> bool) {
         // The first comes soon: a process that is killed early was there all the same.
         let mut due = now() + EVERY / 10;
         while !inbox.has_ended_within(due.saturating_duration_since(now())) {
@@ -129,7 +134,11 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
             // After a writing that took long, the next is not owed at once.
             due = (due + EVERY).max(now() + EVERY / 2);
         }
-        self.end(&inbox);
+        let deadline = now() + LOG_ENDS_WITHIN;
+        while !is_logged() && now() < deadline {
+            thread::park_timeout(LOOK_EVERY);
+        }
+        self.end(&inbox, if is_logged() { Lines::Written } else { Lines::Unknown });
     }
 
     /// Takes what waits and writes it.
@@ -140,11 +149,11 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     }
 
     /// Takes what waits and writes all of it, for the last time.
-    pub(super) fn end(mut self, inbox: &Inbox) {
+    pub(super) fn end(mut self, inbox: &Inbox, lines: Lines) {
         self.take_all(inbox);
         self.quiet_for = 0;
         self.tell_of_drops();
-        self.finish();
+        self.finish(inbox, lines);
     }
 
     fn take_all(&mut self, inbox: &Inbox) {
@@ -277,7 +286,7 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         store.write_losses(&lost)?;
         self.roster.note_written(&lost);
         let current = minute_of(now);
-        let is_over = |&minute: &i64| sign == Sign::OfEnd || minute != current;
+        let is_over = |&minute: &i64| sign != Sign::OfLife || minute != current;
         let over: Vec<i64> = self.minutes.all().into_iter().filter(is_over).collect();
         let second = Second { until, counts: &self.counts, over: &over, minutes: &self.minutes };
         store.write_second(&self.roster, &second, sign)?;
@@ -289,11 +298,15 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
         Ok(())
     }
 
-    fn finish(mut self) {
+    fn finish(mut self, inbox: &Inbox, lines: Lines) {
         let now = (self.clock)();
+        let (until, sign) = match lines {
+            Lines::Written => (now, Sign::OfEnd),
+            Lines::Unknown => (inbox.turned(now), Sign::Cut),
+        };
         self.roster.end(|target, count| self.minutes.add(minute_of(now), target, count));
         self.reopen_in = 0;
-        match self.reopened(now).and_then(|()| self.write(now, now, Sign::OfEnd)) {
+        match self.reopened(now).and_then(|()| self.write(now, until, sign)) {
             Ok(()) => self.recover(),
             Err(trouble) => {
                 self.given_up.add(Dropped { findings: self.findings.len() as u64, probes: self.minutes.sent() });
@@ -352,6 +365,14 @@ impl<C: Fn() -> Wall, N: Fn(Notice)> Thread<C, N> {
     fn path(&self) -> PathBuf {
         self.settings.path.clone()
     }
+}
+
+/// Whether the log has every line when the ledger ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    Written,
+    /// It hangs or is slow: what it was handed last counts as not measured.
+    Unknown,
 }
 
 /// Why nothing was written.

@@ -49,6 +49,26 @@ fn after_a_stop_the_log_says_for_how_long_pingtest_did_not_run() {
     assert_eq!(home.read_back(&["--json"]), [told]);
 }
 
+/// A release build cannot be told to hang.
+#[cfg(debug_assertions)]
+#[test]
+fn what_a_log_that_hung_at_the_stop_has_no_line_of_was_not_measured() {
+    let Some(host) = Namespace::new() else { return };
+    let home = Home::new("text");
+    let mut run = home.start(&host);
+    home.await_known(&run);
+    fs::write(home.path("stall"), "writer").expect("the directory is ours");
+    // Ten slots that nobody will see.
+    wait::pause(3 * ABSENCE);
+    run.signal(Signal::SIGTERM);
+    assert!(run.ended(PATIENCE).stderr.contains("the log could not be written to its end"));
+    fs::remove_file(home.path("stall")).expect("it is ours");
+    let (told, _) = home.line_of_the_second_life(&host);
+    let (_, said) = told.split_once(" not measured: ").expect(&told);
+    let (count, _) = said.split_once(&format!(" probes to {TARGET} (pingtest did not run for up to ")).expect(&told);
+    assert!(count.parse::<u32>().is_ok_and(|count| count >= 10), "{told}");
+}
+
 #[test]
 fn without_a_ledger_nobody_knows_of_an_absence() {
     let Some(host) = Namespace::new() else { return };
@@ -94,21 +114,28 @@ impl Home {
     }
 
     fn start(&self, host: &Namespace) -> Program {
-        Program::start(host, Rights::Root, &["run", "--config", plain(&self.config())])
+        let dir = program::directory();
+        let mut command = program::command(host, Rights::Root, dir.path());
+        command.env("PINGTEST_STALL", self.path("stall"));
+        Program::spawn(dir, command, &["run", "--config", plain(&self.config())])
     }
 
     /// A life that the ledger knows of.
     fn live(&self, host: &Namespace, end: Signal) {
         let mut run = self.start(host);
+        self.await_known(&run);
+        run.signal(end);
+        run.ended(PATIENCE);
+        wait::pause(ABSENCE);
+    }
+
+    fn await_known(&self, run: &Program) {
         let ledger = self.path("ledger.db");
         let known = || {
             let told = program::run(&["outages", "--json", "--ledger", plain(&ledger)]);
             told.stdout.contains(&format!("\"target\":\"{TARGET}\"")).then_some(())
         };
         wait::until(PATIENCE, known).unwrap_or_else(|| panic!("not in the ledger: {}", run.text("stderr")));
-        run.signal(end);
-        run.ended(PATIENCE);
-        wait::pause(ABSENCE);
     }
 
     /// The first line of the next life, and what follows so far.

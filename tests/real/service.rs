@@ -225,8 +225,9 @@ fn a_log_on_a_read_only_file_system_is_told_and_nothing_is_ready() {
     command.env("NOTIFY_SOCKET", dir.path().join("notify"));
     let ended = Program::spawn(dir, command, &["run", "--config", "pingtest.toml"]).ended(PATIENCE);
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    assert!(ended.stderr.contains("cannot write to log: .pingtest.lock: Read-only file system"), "{}", ended.stderr);
-    manager.read();
+    let reason = "cannot write to log: .pingtest.lock: Read-only file system";
+    assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+    manager.expect_status(0, "reason", |status| status.starts_with(&format!("not started: {reason}")));
     assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
 }
 
