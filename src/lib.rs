@@ -47,7 +47,8 @@
 //! `monitor::health`; whose, in `monitor::kin`.
 //!
 //! Outside of it, `tests/scenarios` plays the rules in virtual time, `tests/real` the whole program with real packets, and
-//! `tests/proofs` holds what it writes against the journal of `tests/simnet`, a network that lies on command.
+//! `tests/proofs` holds what it writes against the journal of `tests/simnet`, a network that lies on command; `tests/service` installs
+//! the package under a real systemd and has it die in every way.
 //!
 //! # The rules of the house
 //!
