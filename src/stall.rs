@@ -1,8 +1,7 @@
 //! Parts of the program that hang by order, for tests of what happens then.
 //!
 //! `PINGTEST_STALL` names a file. As soon as it holds the name of a part, that part does nothing any more, for ever; with `slow` in it, each
-//! write to the log takes its time. Builds without debug
-//! assertions do not contain this: what ships has no such switch.
+//! write to the log takes its time. Builds without debug assertions do not contain this: what ships has no such switch.
 
 #[cfg(debug_assertions)]
 pub(crate) use ordered::{begin, here, is_ordered, slow_down};
@@ -21,6 +20,7 @@ pub(crate) enum Part {
     /// The main thread.
     Main,
     /// The log's disk, which does not hang, but takes its time.
+    #[cfg(debug_assertions)]
     Slow,
 }
 
