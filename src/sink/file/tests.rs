@@ -422,7 +422,8 @@ impl Log {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// For what the keeper does at the lowest priority, with a disk to wait for, on a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn wait(mut done: impl FnMut() -> bool) {
     const TICK: Duration = Duration::from_millis(2);
