@@ -112,8 +112,10 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the ledger, in the calling thread, and starts its own. One that another process holds is waited for, two seconds at most. A
-    /// ledger that cannot be opened is told of, and tried again every ten seconds; what was open in it then has an end that nobody saw. Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day, and `is_logged` at the end whether the log has the line of every record: where it has
-    /// not, what came since the last [`Queue::turned`] counts as not measured. `notify` is called by both threads.
+    /// ledger that cannot be opened is told of, and tried again every ten seconds; what was open in it then has an end that nobody saw.
+    /// Open outages of targets that are not `configured` any more are abandoned. `clock` tells the time of day, and `is_logged` at the end
+    /// whether the log has the line of every record: where it has not, what came since the last [`Queue::turned`] counts as not measured.
+    /// `notify` is called by both threads.
     ///
     /// # Errors
     /// Where no thread can be had (pthread_create(3)).

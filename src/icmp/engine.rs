@@ -229,8 +229,8 @@ impl Engine {
         }
     }
 
-    /// Hands everything that has arrived to `handle`, in the batches in which it was read. Returns a reading of the clock before which all that arrived has been handed
-    /// out, on every socket.
+    /// Hands everything that has arrived to `handle`, in the batches in which it was read. Returns a reading of the clock before which all
+    /// that arrived has been handed out, on every socket.
     pub fn receive(&mut self, clock: impl Fn() -> Now, mut handle: impl FnMut(&[Incoming<'_>])) -> Stamp {
         let mut drained = clock().stamp();
         for slot in self.slots.iter_mut().flatten() {

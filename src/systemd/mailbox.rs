@@ -63,7 +63,8 @@ struct State {
 }
 
 impl Mailbox {
-    /// Starts the thread. Until the start is over, it asks for patience every `ask_every`. `send` sends one message and may take its time; `failed` hears of the first failure of several.
+    /// Starts the thread. Until the start is over, it asks for patience every `ask_every`. `send` sends one message and may take its time;
+    /// `failed` hears of the first failure of several.
     ///
     /// # Errors
     /// Where no thread can be had.

@@ -1,7 +1,8 @@
 //! The place from which is looked: root takes that of the service's user, on a thread of its own.
 //!
 //! Rights belong to threads in Linux (credentials(7)), and who is started by a thread inherits them. So a thread becomes the user, with
-//! those of CAP_NET_RAW and CAP_NET_ADMIN that the service has, and the rest of the process stays what it is. The service's sandbox is not imitated.
+//! those of CAP_NET_RAW and CAP_NET_ADMIN that the service has, and the rest of the process stays what it is. The service's
+//! sandbox is not imitated.
 
 use std::ffi::CString;
 use std::io;
