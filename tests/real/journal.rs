@@ -143,6 +143,24 @@ fn an_outage_is_in_the_journal_with_its_fields_and_no_reply_is() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_and_its_recovery_are_in_the_journal() {
+    let Some(host) = Namespace::new() else { return };
+    // A directory in the place of the file.
+    let block = |place: &Path, _: &UnixDatagram| {
+        fs::create_dir_all(place.with_file_name("log/pingtest.log")).expect("the directory is ours");
+    };
+    let (journal, mut program) = Journal::start(&host, TARGETS, block);
+    let failed = journal.expect("log_failed");
+    assert_fields(&failed, &[("PRIORITY", "3"), ("PINGTEST_PATH", "log/pingtest.log")]);
+    assert!(failed["PINGTEST_ERROR"].contains("Is a directory"), "{failed:?}");
+    fs::remove_dir(program.dir().join("log/pingtest.log")).expect("it is empty");
+    // The trouble was that of the directory, whichever of its files met it.
+    assert_fields(&journal.expect("log_recovered"), &[("PINGTEST_PATH", "log"), ("PINGTEST_LINES", "0")]);
+    let end = stopped(&mut program);
+    assert_eq!(end.code, Some(0), "{end:?}");
+}
+
+#[test]
 fn another_address_of_a_name_is_in_the_journal() {
     let Some(host) = Namespace::new() else { return };
     host.etc("hosts", "127.0.0.1 moves\n");
